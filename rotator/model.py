@@ -1,0 +1,425 @@
+"""The nouns of the program, frozen: what is tracked, what was issued, what is under way. No value, no clock, no I/O.
+
+The words are those of the glossary. A *version* is one secret at its issuer, known by its key id; its value is never
+here. A *rotation* replaces the current version of one *credential*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from enum import StrEnum
+
+from rotator.clock import Instant
+
+
+class Procedure(StrEnum):
+    """How an issuer lets a version be replaced; what each one means step by step stands in `lifecycle`."""
+
+    OVERLAP = "overlap"  # two versions may live at once
+
+
+class RetireMode(StrEnum):
+    """What ends the life of a version that was replaced."""
+
+    AFTER_GRACE = "after_grace"  # we retire it when its grace is over
+    LET_EXPIRE = "let_expire"  # nobody does: the issuer's own end of validity
+    MANUAL = "manual"  # a person, with `rotator retire`
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When rotations may start, in local time. days: 0 is Monday. closes <= opens: the span passes midnight."""
+
+    days: frozenset[int]
+    opens: time
+    closes: time
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long versions live and how they are replaced."""
+
+    lifetime: timedelta
+    rotate_before: timedelta
+    grace: timedelta
+    max_age: timedelta | None = None
+    retire: RetireMode = RetireMode.AFTER_GRACE
+    window: Window | None = None
+    quarantine: timedelta = timedelta(seconds=60)
+    max_creations: int = 12
+    alert_before: tuple[timedelta, ...] = (timedelta(days=14), timedelta(days=7), timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPlan:
+    """How a version is proved: `proofs` successes in a row, `spacing` apart, all before `deadline` has passed.
+
+    every: how often the current version is proved without cause; None: only when asked. max_refused: refusals that end
+    the attempt early. negative_control: also prove that the endpoint refuses a wrong value.
+    """
+
+    proofs: int = 3
+    spacing: timedelta = timedelta(seconds=5)
+    deadline: timedelta = timedelta(minutes=15)
+    every: timedelta | None = timedelta(hours=24)
+    max_refused: int = 40
+    negative_control: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a credential name stands for. A staging document belongs to one binding and is never taken over by another."""
+
+    issuer: str
+    application: str
+    store_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One tracked client identity with its policy, as the configuration says it.
+
+    provider, store: the names of the configuration. issuer: what the provider talks to, stable across renaming (for
+    Entra the authority and tenant). application: the issuer's name for the client. fields: our field name to the name
+    in the consumer document.
+    """
+
+    name: str
+    provider: str
+    kind: str
+    issuer: str
+    application: str
+    store: str
+    path: str
+    policy: Policy
+    proof: ProofPlan
+    token_url: str = ""
+    scope: str = ""
+    description: str = ""
+    owner: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def binding(self) -> Binding:
+        """Return what the name stands for."""
+        return Binding(self.issuer, self.application, f"{self.store}:{self.path}")
+
+
+class Reason(StrEnum):
+    """Why something is done: the code for machines; the planner adds the sentence for people."""
+
+    NEVER_ROTATED = "never_rotated"
+    NEAR_EXPIRY = "near_expiry"
+    MAX_AGE = "max_age"
+    EXPIRED = "expired"
+    REQUESTED = "requested"
+    GRACE_OVER = "grace_over"
+    EMERGENCY = "emergency"
+    ABANDONED = "abandoned"
+    PROVED = "proved"
+    REVERTED = "reverted"
+    FORGOTTEN = "forgotten"
+    ORPHAN = "orphan"
+    INTERRUPTED = "interrupted"
+
+
+class Phase(StrEnum):
+    """Where a rotation stands. What may follow what is the table in `lifecycle`, and nowhere else."""
+
+    BEGUN = "begun"
+    CREATING = "creating"
+    STAGED = "staged"
+    PROVED = "proved"
+    PROMOTING = "promoting"
+    ABANDONING = "abandoning"
+    PROMOTED = "promoted"  # final for the rotation; what it displaced is in grace
+    ABANDONED = "abandoned"  # final: undone, the old version serves
+
+    @property
+    def final(self) -> bool:
+        """Say whether the rotation is over."""
+        return self in (Phase.PROMOTED, Phase.ABANDONED)
+
+
+class RotationOutcome(StrEnum):
+    """How a rotation ended, as the reports name it."""
+
+    PROMOTED = "promoted"
+    RETIRED = "retired"  # promoted, and what it displaced is gone
+    ABANDONED = "abandoned"
+    PARKED = "parked"
+    SKIPPED = "skipped"
+    PLANNED = "planned"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What stands in the way: `code` for machines, `message` what happened, `hint` what to do, `at` since when."""
+
+    code: str
+    message: str
+    hint: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """One run that replaces the current version of `credential`.
+
+    seq grows by one per rotation of a credential, epoch by one per claim of its staging document. attempt counts
+    creations of this rotation, from 1. base_version: the version of the consumer document when it began.
+    """
+
+    id: str
+    credential: str
+    seq: int
+    epoch: int
+    phase: Phase
+    attempt: int
+    reason: Reason
+    actor: str
+    started_at: datetime
+    note: str = ""
+    emergency: bool = False
+    tag: str | None = None
+    key_id: str | None = None
+    old_key_ids: tuple[str, ...] = ()
+    base_version: int = 0
+    store_version: int | None = None
+    proofs: int = 0
+    outcome: RotationOutcome | None = None
+    finished_at: datetime | None = None
+    error: Trouble | None = None
+
+
+class Origin(StrEnum):
+    """Whose version it is. Only OURS and ADOPTED may ever be retired by us."""
+
+    OURS = "ours"
+    ADOPTED = "adopted"
+    FOREIGN = "foreign"
+
+
+class VersionState(StrEnum):
+    """What a version is to its consumers."""
+
+    CANDIDATE = "candidate"  # issued, not yet promoted
+    CURRENT = "current"
+    PREVIOUS = "previous"  # replaced, in grace
+    RETIRING = "retiring"  # its end is published; it never comes back
+    RETIRED = "retired"
+    ABANDONED = "abandoned"  # a candidate that was removed
+
+
+@dataclass(frozen=True, slots=True)
+class Displacement:
+    """The moment a version was replaced, by every clock there is: ours, the store's and the issuer's."""
+
+    local: Instant
+    store: datetime | None
+    issuer: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One issued version of a credential: key id, validity window, never the value.
+
+    store_version: the version of the consumer document that carries or carried it. retire_after: when its grace should
+    end by the wall clock; whether it has ended is asked of `displaced`.
+    """
+
+    credential: str
+    key_id: str
+    state: VersionState
+    origin: Origin
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    tag: str | None = None
+    rotation_id: str | None = None
+    store_version: int | None = None
+    promoted_at: datetime | None = None
+    displaced: Displacement | None = None
+    retire_after: datetime | None = None
+    retired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialState:
+    """What the ledger remembers of a credential beside its versions and rotations.
+
+    failures: attempts in a row that failed; cause: the code of the last failure; same_cause: how often in a row it was
+    that one. not_before: no new attempt earlier. wake_at: nothing can be due earlier, so a tick need not look; None:
+    look at the next one.
+    """
+
+    name: str
+    binding: Binding
+    provider: str
+    kind: str
+    client_id: str | None = None
+    paused_at: datetime | None = None
+    parked: Trouble | None = None
+    error: Trouble | None = None
+    failures: int = 0
+    cause: str | None = None
+    same_cause: int = 0
+    not_before: datetime | None = None
+    proved_at: datetime | None = None
+    control_at: datetime | None = None
+    wake_at: datetime | None = None
+    forgotten_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody asked for a rotation; kept until a rotation has answered it, so that a crash does not forget it."""
+
+    id: str
+    credential: str
+    actor: str
+    note: str
+    at: datetime
+    emergency: bool = False
+    answered_by: str | None = None
+
+
+class EventName(StrEnum):
+    """Past-tense facts; the same name in audit, log, webhook and metric label."""
+
+    CONFIG_LOADED = "config.loaded"
+    CONFIG_REFUSED = "config.refused"
+    REQUEST_RECEIVED = "request.received"
+    ROTATION_STARTED = "rotation.started"
+    VERSION_CREATED = "version.created"
+    VERSION_STAGED = "version.staged"
+    VERSION_PROVED = "version.proved"
+    VERSION_PROMOTED = "version.promoted"
+    VERSION_RETIRED = "version.retired"
+    CREDENTIAL_EXPIRING = "credential.expiring"
+    CREDENTIAL_EXPIRED = "credential.expired"
+    ROTATION_FINISHED = "rotation.finished"
+    ROTATION_ABANDONED = "rotation.abandoned"
+    ROTATION_PARKED = "rotation.parked"
+    ROTATION_RESUMED = "rotation.resumed"
+    ORPHAN_FOUND = "orphan.found"
+    ORPHAN_RETIRED = "orphan.retired"
+    DRIFT_FOUND = "drift.found"
+    SECRET_READ = "secret.read"  # noqa: S105  the name of an event
+    CREDENTIAL_FORGOTTEN = "credential.forgotten"
+    STATE_REBUILT = "state.rebuilt"
+    AUDIT_ACCEPTED = "audit.accepted"
+
+
+class Outcome(StrEnum):
+    """How a mutating call went, as its two audit records say it."""
+
+    INTENDED = "intended"
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"  # definitely not done
+    UNKNOWN = "unknown"  # perhaps done, perhaps a little later
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact for the audit log; the ledger adds seq, time and the links of the chain. detail: a short sentence."""
+
+    event: EventName
+    actor: str
+    credential: str | None = None
+    rotation_id: str | None = None
+    outcome: Outcome | None = None
+    reason: str | None = None
+    key_id: str | None = None
+    store_path: str | None = None
+    store_version: int | None = None
+    request_id: str | None = None
+    detail: str | None = None
+
+
+class Act(StrEnum):
+    """The mutating calls that are written down before they are made."""
+
+    CREATE = "create"
+    STAGE = "stage"
+    PROMOTE = "promote"
+    RETIRE = "retire"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A mutating call that is about to be made. outcome None or UNKNOWN: recovery must find out what became of it.
+
+    expected: the version of the document that a check-and-set write expects.
+    """
+
+    id: str
+    credential: str
+    act: Act
+    sent: Instant
+    rotation_id: str | None = None
+    tag: str | None = None
+    key_id: str | None = None
+    attempt: int = 0
+    expected: int | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a rotation's history. outcome: done, failed, or skipped; detail: a short sentence."""
+
+    rotation_id: str
+    step: str
+    outcome: str
+    at: datetime
+    attempt: int
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A version that carries our tag and that nothing names, as it was first listed. times: how often since."""
+
+    credential: str
+    key_id: str
+    tag: str
+    first: Instant
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSeen:
+    """What the last proof of a credential's current version said. code None: it works, and so does its provider."""
+
+    provider: str
+    credential: str
+    code: str | None
+
+
+class Severity(StrEnum):
+    """How a finding of `rotator check` weighs."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `rotator check`: what was looked at, what was found, what to do about it.
+
+    exit_status: the status `rotator check` ends with when this finding fails (69 unreachable, 77 denied, 78 wrong here).
+    """
+
+    subject: str
+    check: str
+    outcome: Severity
+    message: str
+    hint: str = ""
+    exit_status: int = 1

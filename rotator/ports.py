@@ -1,0 +1,273 @@
+"""The outside world on one page: issuers, stores, token endpoints and the ledger, as the program needs them.
+
+All calls are synchronous and may block for as long as their adapter's deadline; adapters raise only the errors of
+`rotator.errors`. A port never retries a mutating call. Calls marked *repeatable* change nothing, or the same thing
+again, and may be repeated by the retry layer; all others may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+from typing import Protocol
+
+from rotator.model import (
+    Credential,
+    CredentialState,
+    Event,
+    Finding,
+    Intent,
+    Procedure,
+    ProofSeen,
+    Request,
+    Rotation,
+    Sighting,
+    Step,
+    Version,
+)
+from rotator.secret import Fields
+
+# ---------------------------------------------------------------------------------------------------------- issuers
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A version as the issuer lists it. tag: the label field, whoever wrote it."""
+
+    key_id: str
+    tag: str | None
+    created_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All versions an application has at its issuer. issuer_now: the Date of the answer, by the issuer's clock.
+
+    free_slots: how many more may live at once; None when the issuer sets no limit that we know of.
+    """
+
+    versions: tuple[Listed, ...]
+    issuer_now: datetime | None
+    free_slots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A version just created. values: `client_secret`, under our field names. request_id: the issuer's, for its log."""
+
+    version: Listed
+    client_id: str
+    values: Fields
+    issuer_now: datetime | None
+    request_id: str | None = None
+
+
+class Retired(Enum):
+    """What became of a version that was to be retired."""
+
+    DONE = "done"
+    ALREADY_GONE = "already gone"
+
+
+class Provider(Protocol):
+    """One issuer of versions. Safe for use from several threads; writes to one application never overlap."""
+
+    procedure: Procedure
+
+    def create(self, application: str, tag: str, lifetime: timedelta) -> Issued:
+        """Issue a new version labelled `tag`. Not repeatable: a value is shown once.
+
+        Raises OutcomeUnknown when a version may exist whose value is lost, NoFreeSlot, Denied, Refused, Throttled, and
+        Transient when certainly nothing was done.
+        """
+
+    def list(self, application: str) -> Listing:
+        """Return every version of the application, foreign ones too. Repeatable. Answers may lag behind writes."""
+
+    def retire(self, application: str, key_id: str) -> Retired:
+        """Remove one version by its key id, for ever. Raises OutcomeUnknown when it may or may not be gone."""
+
+    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
+        """Look whether a rotation of this application would be permitted tonight. Repeatable, changes nothing."""
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+
+
+# ----------------------------------------------------------------------------------------------------------- stores
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One document as the store has it.
+
+    version: 0 when the path was never written; it is the latest version's number even when that one was deleted, and
+    then fields is None. written_at, store_now: by the store's own clock, when it has one. request_id: the store's.
+    """
+
+    version: int
+    fields: Fields | None
+    written_at: datetime | None = None
+    store_now: datetime | None = None
+    request_id: str | None = None
+
+
+class Documents(Protocol):
+    """Versioned documents with check-and-set, such as one KV version 2 mount. Safe for use from several threads."""
+
+    def read(self, path: str, version: int | None = None) -> Snapshot:
+        """Return the latest version, or a given one. A version that is gone has fields None. Repeatable.
+
+        Raises Transient, Denied (naming path and capability), and Refused with code `not_text` when the document
+        holds anything but texts.
+        """
+
+    def write(self, path: str, fields: Fields, expected: int) -> Snapshot:
+        """Write the next version, if and only if the document is at version `expected` (0: was never written).
+
+        Settles itself where it can: after an unclear answer it reads back, and a conflict with a write of exactly these
+        fields at `expected + 1` is our own success. Raises WriteConflict, OutcomeUnknown, Denied, Transient (certainly
+        not written).
+        """
+
+    def history(self, path: str) -> tuple[int, ...]:
+        """Return the numbers of the versions that can still be read, oldest first. Repeatable."""
+
+    def erase_before(self, path: str, version: int) -> None:
+        """See to it that no version older than `version` can be read again. Repeatable."""
+
+
+class Store(Protocol):
+    """Where consumers read (`consumers`) and where only rotator reads (`staging`)."""
+
+    consumers: Documents
+    staging: Documents
+
+    def check(self, paths: Sequence[str]) -> Sequence[Finding]:
+        """Look whether these consumer paths and the staging area can be used as needed. Repeatable, changes nothing."""
+
+    def close(self) -> None:
+        """Let go of connections, and of a session that was opened here."""
+
+
+# ------------------------------------------------------------------------------------------------------------ proofs
+
+
+class Answer(StrEnum):
+    """What a token request said about the value it was made with."""
+
+    PROVED = "proved"  # a token, and it is what was promised
+    UNFIT = "unfit"  # a token, so the value is good; but audience, roles or lifetime are not as promised
+    REFUSED = "refused"  # the client was refused: this value is wrong, expired, or not known there yet
+    SILENT = "silent"  # nothing about the value: 5xx, 429, a time-out, another error
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of one token request.
+
+    code: stable word such as `invalid_client`, `expired_secret`, `missing_role`, `wrong_audience`, `throttled`.
+    message: claim, expected and found in one sentence, cleaned of anything that was sent. token_expires_at: `exp`.
+    """
+
+    answer: Answer
+    code: str
+    message: str
+    issuer_now: datetime | None = None
+    token_expires_at: datetime | None = None
+    retry_after: timedelta | None = None
+
+
+class Prover(Protocol):
+    """Makes test token requests for one credential, each on a fresh connection and past every cache."""
+
+    def prove(self, client_id: str, values: Fields, now: datetime) -> Verdict:
+        """Make one request with these values (our field names). Never raises for what the endpoint answered.
+
+        now: our wall clock, for `exp` where the endpoint sends no Date. Raises Misconfigured when the request cannot be
+        made at all, such as a CA file that is not there.
+        """
+
+    def check(self, subject: str) -> Sequence[Finding]:
+        """Look whether the endpoint and its keys can be reached. Repeatable, changes nothing, sends no secret."""
+
+
+# ------------------------------------------------------------------------------------------------------------ ledger
+
+Change = Version | Rotation | Intent | Request | CredentialState
+"""What `record` writes: each replaces the row of its key. (Version: credential and key id.)"""
+
+Note = CredentialState | Step | Sighting | ProofSeen
+"""Bookkeeping that changes nothing in the outside world and needs no audit record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the audit chain: number and hash of its last record; seq 0 and 64 zeros before the first."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """All that planning needs to know of one credential, in one piece. versions: those that are not gone."""
+
+    state: CredentialState
+    versions: tuple[Version, ...]
+    rotation: Rotation | None  # the unfinished one
+    last: Rotation | None  # the one that finished last
+    request: Request | None  # the oldest unanswered one
+
+
+class Ledger(Protocol):
+    """What rotator knows, durable before `record` or `note` returns. No value and no digest of a value is in it.
+
+    One process writes at a time. Every method raises StateUnusable when the state cannot be trusted, and Busy when
+    another process kept the database for too long.
+    """
+
+    owner: str  # the random id of this state, made once
+
+    def record(self, event: Event, *changes: Change | Event) -> None:
+        """Append audit records and make the changes they tell of, in one transaction. The only way to do either."""
+
+    def note(self, *notes: Note) -> None:
+        """Write bookkeeping in one transaction."""
+
+    def forget_sightings(self, credential: str, key_ids: Sequence[str]) -> None:
+        """Drop sightings that turned out to be nothing, or that are settled."""
+
+    def tracked(self, name: str) -> Tracked | None:
+        """Return all about one credential, or None when it was never seen."""
+
+    def unsettled(self, credential: str) -> tuple[Intent, ...]:
+        """Return the intents whose outcome is missing or unknown, oldest first."""
+
+    def known_key_ids(self, credential: str) -> frozenset[str]:
+        """Return every key id that any row names, except versions that are retired or abandoned."""
+
+    def creations_since(self, credential: str, since: datetime) -> int:
+        """Count the creations intended since then, whatever became of them."""
+
+    def next_seq(self, credential: str) -> int:
+        """Return the number of the next rotation of this credential, from 1."""
+
+    def sightings(self, credential: str) -> tuple[Sighting, ...]:
+        """Return the versions seen that nothing names."""
+
+    def ailing(self, provider: str) -> Mapping[str, str]:
+        """Return the credentials of a provider whose last proof was refused, with the code; empty after a success."""
+
+    def head(self) -> Head:
+        """Return the end of the audit chain."""
+
+
+class Progress(Protocol):
+    """Hears what a rotation is doing, for the person who watches. Never blocks, never raises."""
+
+    def __call__(self, credential: Credential, step: str, state: str, text: str) -> None:
+        """Take note. state: `begin`, `tell`, `done` or `failed`; text: a short sentence, never a value."""
