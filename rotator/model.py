@@ -217,8 +217,12 @@ class VersionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Displacement:
-    """The moment a version was replaced, by every clock there is: ours, the store's and the issuer's."""
+    """The moment a version was replaced, by every clock there is: ours, the store's and the issuer's.
 
+    by: the id of the rotation that replaced it; empty when that was seen only afterwards.
+    """
+
+    by: str
     local: Instant
     store: datetime | None
     issuer: datetime | None
@@ -308,7 +312,7 @@ class EventName(StrEnum):
     ORPHAN_FOUND = "orphan.found"
     ORPHAN_RETIRED = "orphan.retired"
     DRIFT_FOUND = "drift.found"
-    SECRET_READ = "secret.read"  # noqa: S105  the name of an event
+    SECRET_READ = "secret.read"
     CREDENTIAL_FORGOTTEN = "credential.forgotten"
     STATE_REBUILT = "state.rebuilt"
     AUDIT_ACCEPTED = "audit.accepted"

@@ -244,6 +244,9 @@ class Ledger(Protocol):
     def tracked(self, name: str) -> Tracked | None:
         """Return all about one credential, or None when it was never seen."""
 
+    def rotation(self, rotation_id: str) -> Rotation | None:
+        """Return one rotation, finished or not."""
+
     def unsettled(self, credential: str) -> tuple[Intent, ...]:
         """Return the intents whose outcome is missing or unknown, oldest first."""
 
