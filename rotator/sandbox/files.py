@@ -1,0 +1,191 @@
+"""Writes what a newcomer needs into one folder: CA, rotator's own credentials, and a config.yaml; never over one that
+somebody has edited."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from string import Template
+
+from cryptography import x509
+
+from rotator.sandbox.tls import Tls, prepare_client_certificate, prepare_tls, write_private
+from rotator.sandbox.world import (
+    KONTROLLE_PROD,
+    KONTROLLE_TRAINING,
+    ROTATOR,
+    SITE_REPORTS_API,
+    SITE_REPORTS_PROD,
+    TENANT,
+)
+
+SECRET_LIFETIME = timedelta(days=365)
+
+
+class Scene(StrEnum):
+    """Which credentials the configuration tracks."""
+
+    NEWCOMER = "newcomer"  # two that work
+    DEMO = "demo"  # and one whose role is missing, which is abandoned
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast things happen, as durations in the words of the configuration."""
+
+    lifetime: str = "30m"
+    rotate_before: str = "20m"
+    grace: str = "2m"
+    quarantine: str = "5s"
+    spacing: str = "1s"
+    deadline: str = "2m"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What lies in the folder. config_kept: config.yaml had been edited, so it was left as it was."""
+
+    tls: Tls
+    ca_file: Path
+    certificate_file: Path
+    secret_file: Path
+    config_file: Path
+    config_kept: bool
+    certificate: x509.Certificate
+    secret: str = field(repr=False)
+    secret_lifetime: timedelta = SECRET_LIFETIME
+
+
+def prepare_files(folder: Path, *, port: int, now: datetime) -> Files:
+    """Return the files in `folder`, made where they are missing: ca.pem, graph.pem, graph-secret, config.yaml."""
+    tls = prepare_tls(folder, now)
+    certificate_file, secret_file, config_file = folder / "graph.pem", folder / "graph-secret", folder / "config.yaml"
+    certificate = prepare_client_certificate(certificate_file, now)
+    if not secret_file.exists():
+        write_private(secret_file, secrets.token_urlsafe(30).encode())
+    config_kept = config_file.exists() and not _untouched(config_file)
+    if not config_kept:
+        write_private(config_file, render_config(port=port).encode())
+    return Files(
+        tls=tls,
+        ca_file=tls.ca_file,
+        certificate_file=certificate_file,
+        secret_file=secret_file,
+        config_file=config_file,
+        config_kept=config_kept,
+        certificate=certificate,
+        secret=secret_file.read_text(encoding="ascii").strip(),
+    )
+
+
+def render_config(*, port: int, folder: str = "", scene: Scene = Scene.NEWCOMER, pace: Pace | None = None) -> str:
+    """Return a config.yaml for a sandbox on `port` whose files lie in `folder`, relative to the configuration's own place.
+
+    The config.yaml at the top of the repository is this with the defaults of `rotator sandbox`.
+    """
+    pace = pace or Pace()
+    return Template(_CONFIG + (_MISSING_ROLE if scene is Scene.DEMO else "")).substitute(
+        issuer=f"https://127.0.0.1:{port}",
+        folder=f"{folder.rstrip('/')}/" if folder else "",
+        tenant=TENANT,
+        rotator=ROTATOR,
+        kontrolle=KONTROLLE_PROD,
+        reports=SITE_REPORTS_PROD,
+        reports_api=SITE_REPORTS_API,
+        training=KONTROLLE_TRAINING,
+        lifetime=pace.lifetime,
+        rotate_before=pace.rotate_before,
+        grace=pace.grace,
+        quarantine=pace.quarantine,
+        spacing=pace.spacing,
+        deadline=pace.deadline,
+    )
+
+
+def _untouched(config_file: Path) -> bool:
+    """Return whether the file is exactly what some earlier start wrote, perhaps for another port."""
+    text = config_file.read_text(encoding="utf-8")
+    port = re.search(r"https://127\.0\.0\.1:(\d+)", text)
+    return port is not None and text == render_config(port=int(port[1]))
+
+
+_CONFIG = """\
+# A configuration that works as it stands, against issuers on this machine.
+#
+#   rotator sandbox         in one terminal: an Entra-like issuer on $issuer
+#   rotator check           in another: is everything reachable and permitted?
+#   rotator rotate          create, stage, prove and promote a secret for each credential below
+#   rotator status          and what happens next
+#
+# Relative paths are relative to this file. For an editor's help with every key: rotator config schema
+version: 1
+
+state:
+  url: sqlite:///${folder}rotator.db       # windows, history and the audit chain; never a secret
+
+stores:
+  local:                                   # an encrypted file; needs no server
+    kind: embedded
+    path: ${folder}secrets
+    key: "file:${folder}store-key"         # made on first use
+  # vault:                                 # HashiCorp Vault or OpenBao; then `store: {use: vault}` below
+  #   kind: vault
+  #   address: https://vault.example.com:8200
+  #   mount: kv                            # consumers read here
+  #   staging_mount: rotator               # only rotator reads here
+  #   ca_file: /etc/ssl/certs/internal-ca.pem
+  #   auth: {method: approle, role_id: "file:/etc/rotator/role-id", secret_id: "file:/etc/rotator/secret-id"}
+
+providers:
+  contoso:
+    kind: entra
+    tenant: $tenant
+    authority: $issuer       # for the real Entra, leave out these three lines
+    graph: $issuer/v1.0
+    ca_file: ${folder}ca.pem
+    auth: {method: certificate, client_id: $rotator, certificate: "file:${folder}graph.pem"}
+    # auth: {method: client_secret, client_id: $rotator, client_secret: "file:${folder}graph-secret"}
+
+# Short, so that something happens while you watch. For real: lifetime 90d, rotate_before 30d, grace 24h; leave out the rest.
+defaults:
+  store: {use: local}
+  verify: {proofs: 3, spacing: $spacing, deadline: $deadline}
+  policy: {lifetime: $lifetime, rotate_before: $rotate_before, grace: $grace, quarantine: $quarantine, max_creations: 200, alert_before: [5m]}
+
+credentials:
+  - name: kontrolle-plus-prod
+    description: Kontrolle+ provider API, production
+    owner: integration-team@example.com
+    labels: {env: prod, partner: kontrolle-plus}
+    provider: {use: contoso, app_id: $kontrolle}
+    store: {path: partners/kontrolle-plus/prod}
+    verify:
+      scope: api://kontrolle-provider/.default
+      expect: {aud: api://kontrolle-provider, roles: [ProviderApi.Access], min_lifetime: 5m}
+
+  - name: site-reports-prod                # its fresh secrets are refused for some seconds, as with the real Entra
+    description: Site reports API, production
+    owner: integration-team@example.com
+    labels: {env: prod, partner: site-reports}
+    provider: {use: contoso, app_id: $reports}
+    store: {path: partners/site-reports/prod}
+    verify:
+      scope: api://site-reports/.default
+      expect: {aud: $reports_api, roles: [Reports.Read], min_lifetime: 5m}
+"""
+
+_MISSING_ROLE = """
+  - name: kontrolle-plus-training          # nobody granted its role: its tokens lack it, so nothing is ever promoted
+    description: Kontrolle+ provider API, training
+    owner: integration-team@example.com
+    labels: {env: training, partner: kontrolle-plus}
+    provider: {use: contoso, app_id: $training}
+    store: {path: partners/kontrolle-plus/training}
+    verify:
+      scope: api://kontrolle-provider/.default
+      expect: {aud: api://kontrolle-provider, roles: [ProviderApi.Access], min_lifetime: 5m}
+"""

@@ -1,0 +1,140 @@
+"""Two token endpoints that are not Entra's: a JWT vendor with its own error shape, and one with opaque tokens.
+
+The first follows Screening Eagle's habit (Basic, a scope, `{error, errorDescription}`), the second Netwrix's (opaque
+token and refresh token, secrets that live 72 hours). Neither has an admin API: a person makes the secrets, here `issue`.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from random import Random
+
+from rotator.sandbox.directory import Directory
+from rotator.sandbox.exchange import Call, Refusal, Reply
+from rotator.sandbox.identity import MARKER, Identity
+from rotator.sandbox.weather import Sky
+
+# What a form or a Basic header breaks when it is not encoded.
+_ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789" + "+/=%:& ~-"
+_REFRESH_LIFETIME = timedelta(hours=72)
+SCREENING_SCOPE = "reports.read"
+SCREENING_AUDIENCE = "api://screening-eagle"
+
+
+class Vendor(StrEnum):
+    """Which of the two."""
+
+    SCREENING_EAGLE = "screening-eagle"
+    NETWRIX = "netwrix"
+
+
+@dataclass(frozen=True, slots=True)
+class VendorSecret:
+    """One secret of one client."""
+
+    text: str = field(repr=False)
+    expires_at: datetime
+
+
+class Vendors:
+    """Both vendors' clients, secrets and tokens."""
+
+    def __init__(self, directory: Directory, identity: Identity, sky: Sky) -> None:
+        self._lock = threading.Lock()
+        self._directory = directory
+        self._identity = identity
+        self._sky = sky
+        self._secrets: dict[tuple[Vendor, str], list[VendorSecret]] = defaultdict(list)
+        self._refresh: dict[str, tuple[str, datetime]] = {}
+
+    def issue(self, vendor: Vendor, client_id: str, lifetime: timedelta = timedelta(hours=72)) -> str:
+        """Make a secret in the vendor's portal and return it; the client exists from its first secret on."""
+        with self._lock:
+            text = _text(self._sky.dice(f"vendor-secret:{vendor}", client_id))
+            self._secrets[vendor, client_id].append(VendorSecret(text, self._directory.now() + lifetime))
+            return text
+
+    def withdraw(self, vendor: Vendor, client_id: str, text: str) -> None:
+        """Remove a secret in the vendor's portal."""
+        with self._lock:
+            kept = [secret for secret in self._secrets[vendor, client_id] if secret.text != text]
+            self._secrets[vendor, client_id] = kept
+
+    def screening_token(self, call: Call) -> Reply:
+        """POST /api/id/v1/auth/token: Basic only, `scope` needed, a signed JWT."""
+        pair, form = call.basic(), call.form()
+        if pair is None:
+            raise Refusal(self.screening_error(401, "invalid_client"))
+        if form.get("grant_type") != "client_credentials":
+            raise Refusal(self.screening_error(400, "unsupported_grant_type"))
+        if not self._knows(Vendor.SCREENING_EAGLE, *pair):
+            raise Refusal(self.screening_error(401, "invalid_client"))
+        if form.get("scope") != SCREENING_SCOPE:
+            raise Refusal(self.screening_error(400, "invalid_scope"))
+        now = int(self._directory.now().timestamp())
+        claims = {
+            "iss": f"{self._identity.base_url}/api/id/v1",
+            "aud": SCREENING_AUDIENCE,
+            "sub": pair[0],
+            "scope": SCREENING_SCOPE,
+            "iat": now,
+            "exp": now + 1800,
+            "sandbox": MARKER,
+        }
+        token = self._identity.sign(claims)
+        return Reply(200, {"access_token": token, "token_type": "bearer", "expires_in": 1800, "scope": SCREENING_SCOPE})
+
+    def screening_error(self, status: int, code: str | None = None) -> Reply:
+        """Return an error in the first vendor's words."""
+        code = code or {401: "invalid_client", 429: "too_many_requests"}.get(status, "server_error")
+        return Reply(status, {"error": code, "errorDescription": f"The request was not accepted: {code}."})
+
+    def netwrix_token(self, call: Call) -> Reply:
+        """POST /api/v1/token: form or Basic, an opaque token and a refresh token that works once, for 72 hours."""
+        form = call.form()
+        basic = call.basic()
+        grant = form.get("grant_type")
+        if grant == "refresh_token":
+            client_id = self._spend(form.get("refresh_token", ""))
+        elif grant == "client_credentials":
+            client_id, text = basic or (form.get("client_id", ""), form.get("client_secret", ""))
+            if not self._knows(Vendor.NETWRIX, client_id, text):
+                raise Refusal(self.netwrix_error(401, "invalid_client"))
+        else:
+            raise Refusal(self.netwrix_error(400, "unsupported_grant_type"))
+        refresh = f"sandbox-refresh-{uuid.uuid4().hex}"
+        with self._lock:
+            self._refresh[refresh] = (client_id, self._directory.now() + _REFRESH_LIFETIME)
+        body = {"access_token": f"sandbox-opaque-{uuid.uuid4().hex}", "token_type": "Bearer"}
+        return Reply(200, {**body, "expires_in": 3600, "refresh_token": refresh})
+
+    def netwrix_error(self, status: int, code: str | None = None) -> Reply:
+        """Return an error in the second vendor's words, which are RFC 6749's."""
+        code = code or {401: "invalid_client", 429: "slow_down"}.get(status, "server_error")
+        return Reply(status, {"error": code, "error_description": f"{code}: request refused"})
+
+    def keys(self, call: Call) -> Reply:
+        """GET /api/id/v1/keys: the first vendor's signing keys."""
+        return Reply(200, self._identity.jwks())
+
+    def _knows(self, vendor: Vendor, client_id: str, text: str) -> bool:
+        now = self._directory.now()
+        with self._lock:
+            held = self._secrets.get((vendor, client_id), [])
+            return any(secret.text == text and secret.expires_at > now for secret in held)
+
+    def _spend(self, refresh: str) -> str:
+        with self._lock:
+            client_id, until = self._refresh.pop(refresh, ("", self._directory.now()))
+        if until <= self._directory.now():
+            raise Refusal(self.netwrix_error(400, "invalid_grant"))
+        return client_id
+
+
+def _text(dice: Random) -> str:
+    return "".join(["-+%:", *(dice.choice(_ALPHABET) for _ in range(44))])
