@@ -25,7 +25,7 @@ from rotator.stores.vault_errors import failure, mismatched, perhaps_done
 from rotator.stores.vault_mounts import require_version_2
 from rotator.stores.vault_session import VaultSession
 from rotator.stores.vault_settings import VaultSettings
-from rotator.stores.vault_wire import NoAnswer, Reply
+from rotator.stores.vault_wire import NoAnswer, Reply, mapping
 
 _READ_BACK_PAUSES = (timedelta(0), timedelta(milliseconds=250), timedelta(seconds=1))
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
@@ -89,11 +89,11 @@ class VaultDocuments:
         act = f"read {self._mount}/data/{path}"
         params = None if version is None else {"version": str(version)}
         reply = self._session.call("get", f"{self._mount}/data/{path}", act=act, needs="read", params=params)
-        if reply.status == 200 and "metadata" in reply.data:
-            number, written_at = _version_of(reply.data["metadata"])
+        facts = mapping(reply.data.get("metadata"))
+        number, written_at = facts.get("version"), moment(facts.get("created_time"))
+        if reply.status == 200 and isinstance(number, int):
             return Snapshot(number, _fields(reply.data.get("data"), act), written_at, reply.at, reply.request_id)
-        if reply.status == 404 and "metadata" in reply.data:  # deleted, destroyed, or past its delete_version_after
-            number, written_at = _version_of(reply.data["metadata"])
+        if reply.status == 404 and isinstance(number, int):  # deleted, destroyed, or past its delete_version_after
             return Snapshot(number, None, written_at, reply.at, reply.request_id)
         if reply.status == 404 and reply.body.get("errors") == []:
             return Snapshot(version or 0, None, None, reply.at, reply.request_id)
@@ -117,8 +117,9 @@ class VaultDocuments:
                 raise
             trouble = lost
         else:
-            if reply.status == 200 and "version" in reply.data:
-                number, written_at = _version_of(reply.data)
+            number = reply.data.get("version")
+            if reply.status == 200 and isinstance(number, int):
+                written_at = moment(reply.data.get("created_time"))
                 return Snapshot(number, fields, written_at, reply.at, reply.request_id)
             trouble = failure(reply, self._store, act)
             if mismatched(reply):
@@ -258,8 +259,9 @@ def _fields(data: object, act: str) -> Fields:
     """
     if data is None:
         return Fields({})
-    values: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
-    for name, value in values.items():
+    if not isinstance(data, Mapping):
+        raise Refused(f"Cannot {act}: the answer is no document", hint="See that the address is that of the store.")
+    for name, value in data.items():
         if not isinstance(value, str):
             kind = "null" if value is None else _JSON_TYPES.get(type(value), "unknown")
             raise Refused(
@@ -267,23 +269,19 @@ def _fields(data: object, act: str) -> Fields:
                 hint="Store every value as text; rotator carries documents over unchanged and a store may alter numbers.",
                 code="not_text",
             )
-    return Fields(values)
+    return Fields(data)
 
 
 def _versions(reply: Reply) -> list[tuple[int, Mapping[str, Any]]]:
     """Return the versions that a metadata answer lists."""
-    versions = reply.data.get("versions") or {}
-    return [(int(number), facts) for number, facts in versions.items()]
+    versions = mapping(reply.data.get("versions"))
+    return [(int(number), mapping(facts)) for number, facts in versions.items() if number.isdecimal()]
 
 
 def _readable(facts: Mapping[str, Any], now: datetime) -> bool:
     """Say whether a version can be read: a deletion time may lie in the future (delete_version_after)."""
     gone_at = moment(facts.get("deletion_time"))
     return not facts.get("destroyed") and (gone_at is None or gone_at > now)
-
-
-def _version_of(facts: Mapping[str, Any]) -> tuple[int, datetime | None]:
-    return int(facts["version"]), moment(facts.get("created_time"))
 
 
 def moment(text: object) -> datetime | None:

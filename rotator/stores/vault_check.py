@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from rotator.clock import Clock
 from rotator.errors import RotatorError
 from rotator.model import Finding, Severity
-from rotator.stores.vault_errors import cleaned, failure
+from rotator.stores.vault_errors import failure
 from rotator.stores.vault_mounts import require_version_2
 from rotator.stores.vault_session import VaultSession
 from rotator.stores.vault_settings import TokenAuth
-from rotator.stores.vault_wire import Reply
+from rotator.stores.vault_wire import Reply, cleaned
 
 _FEWEST_KEPT, _FEW_KEPT = 2, 5
 _WORST_SKEW, _BAD_SKEW = timedelta(minutes=5), timedelta(minutes=1)

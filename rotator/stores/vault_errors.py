@@ -15,11 +15,6 @@ _TOO_LARGE = ("value being too large", "exceeds allowed", "malformed JSON", "err
 _MOVING = ("Upgrading from non-versioned", "Waiting for the primary to upgrade")
 
 
-def cleaned(text: str) -> str:
-    """Return words from outside as one short printable line."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:200]
-
-
 def mismatched(reply: Reply) -> bool:
     """Say whether a check-and-set write was refused because the document is at another version."""
     return reply.status == 400 and _MISMATCH in reply.errors
@@ -45,8 +40,7 @@ def failure(reply: Reply, store: str, act: str) -> RotatorError:
         error = judge(reply, store, act)
         if error is not None:
             return error
-    said = cleaned(reply.errors)
-    text = f"{store} answered {reply.status} to: {act}" + (f" ({said})" if said else "")
+    text = f"{store} answered {reply.status} to: {act}" + (f" ({reply.said})" if reply.said else "")
     if reply.status >= 500 or reply.status == 408:
         return Transient(text, hint="Look at the store's own log and its audit devices; rotator tries again.")
     if 300 <= reply.status < 400:

@@ -18,7 +18,7 @@ from typing import Any
 from rotator.clock import Clock, Instant, elapsed
 from rotator.errors import Denied, Misconfigured, RotatorError
 from rotator.secret import Secret
-from rotator.stores.vault_errors import cleaned, failure
+from rotator.stores.vault_errors import failure
 from rotator.stores.vault_settings import (
     AppRoleAuth,
     CertAuth,
@@ -242,7 +242,7 @@ class VaultSession:
     def _held_token(self) -> _Held:
         """Take the token that we were given, and ask how long it lives."""
         assert isinstance(self.settings.auth, TokenAuth)
-        token = self.settings.auth.token()
+        token = _line(self.settings.auth.token())
         reply = self._aside("get", "auth/token/lookup-self", token=token)
         if reply.status == 403:  # dead, or it may not look at itself: the next request will tell
             return _Held(token, self._clock.instant(), None, None)
@@ -259,7 +259,7 @@ class VaultSession:
         reply = self._aside("post", f"auth/{mount}/login", body=body)
         if reply.status in (400, 401, 403):
             raise Denied(
-                f"{name} refused the login at auth/{mount} ({reply.status}: {cleaned(reply.errors) or 'no reason given'})",
+                f"{name} refused the login at auth/{mount} ({reply.status}: {reply.said or 'no reason given'})",
                 hint=_LOGIN_HINTS[type(self.settings.auth)],
                 code="login_refused",
             )

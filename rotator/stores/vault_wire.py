@@ -11,7 +11,7 @@ import json
 import os
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -42,10 +42,15 @@ class NoAnswer(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. body: the JSON object, empty when there was none. at: the server's Date."""
+    """One answer. body: the JSON object, empty when there was none. at: the server's Date.
+
+    said: what it gives as reason, safe to be shown: one short line, without an echo of what was sent; empty when a
+    document was sent, because nobody knows every form in which a value might come back.
+    """
 
     status: int
     body: Mapping[str, Any]
+    said: str
     at: datetime | None
     retry_after: timedelta | None
     location: str | None
@@ -53,24 +58,22 @@ class Reply:
     @property
     def data(self) -> Mapping[str, Any]:
         """Return the `data` of the answer, empty when it has none."""
-        return _mapping(self.body.get("data"))
+        return mapping(self.body.get("data"))
 
     @property
     def auth(self) -> Mapping[str, Any]:
         """Return the `auth` of the answer, empty when it has none."""
-        return _mapping(self.body.get("auth"))
+        return mapping(self.body.get("auth"))
 
     @property
     def errors(self) -> str:
-        """Return the error texts, joined, for matching. They came from outside: clean them before they are shown."""
-        errors = self.body.get("errors")
-        return "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
+        """Return the error texts, joined, for matching only: they are as they came."""
+        return _joined(self.body.get("errors"))
 
     @property
     def warnings(self) -> str:
         """Return the warnings, joined, for matching."""
-        warnings = self.body.get("warnings")
-        return "; ".join(str(warning) for warning in warnings) if isinstance(warnings, list) else ""
+        return _joined(self.body.get("warnings"))
 
     @property
     def request_id(self) -> str | None:
@@ -135,14 +138,14 @@ class Wire:
                 **({"data": _sealed_body(body)} if body is not None else {}),
             )
             with answer:
-                return self._reply(answer, started)
+                return self._reply(answer, started, [*_secrets(body), *([token] if token is not None else [])])
         except NoAnswer:
             raise
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             failure = self._unanswered(error)
         raise failure  # outside of the handler: the cause holds the request, and the request holds the values
 
-    def _reply(self, answer: requests.Response, started: timedelta) -> Reply:
+    def _reply(self, answer: requests.Response, started: timedelta, sent: Sequence[Secret | Fields]) -> Reply:
         """Read an answer, up to a size and a time, however slowly it trickles in."""
         content = bytearray()
         for piece in answer.iter_content(65536):
@@ -155,9 +158,11 @@ class Wire:
                     perhaps_done=True,
                 )
         headers = answer.headers
+        body = _parsed(bytes(content))
         return Reply(
             answer.status_code,
-            _parsed(bytes(content)),
+            body,
+            _said(_joined(body.get("errors")), sent),
             _date(headers.get("Date")),
             _retry_after(headers.get("Retry-After"), _date(headers.get("Date")) or self._clock.now()),
             headers.get("Location"),
@@ -166,6 +171,11 @@ class Wire:
     def _unanswered(self, error: Exception) -> RotatorError:
         """Say what kept the answer away, and whether the request may have arrived."""
         name, address = self._settings.name, self._settings.address
+        if isinstance(error, ValueError):
+            return Misconfigured(  # what cannot be sent at all, such as a token of two lines
+                f"{name}: no request can be made of this address, proxy and token ({type(error).__name__})",
+                hint="Look for stray characters in address and proxy, and in the token.",
+            )
         reason = _root(error)
         if isinstance(reason, ssl.SSLCertVerificationError):
             return Misconfigured(
@@ -294,15 +304,40 @@ def _revealed(value: object) -> object:
     return value
 
 
+def _secrets(body: object) -> list[Secret | Fields]:
+    """Return what must not come back in an error text."""
+    if isinstance(body, (Secret, Fields)):
+        return [body]
+    return [found for part in body.values() for found in _secrets(part)] if isinstance(body, Mapping) else []
+
+
+def _said(text: str, sent: Sequence[Secret | Fields]) -> str:
+    for secret in sent:
+        if isinstance(secret, Fields):
+            return ""
+        text = secret.hidden_from(text)
+    return cleaned(text)
+
+
+def cleaned(text: str) -> str:
+    """Return words from outside as one short printable line."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:200]
+
+
+def _joined(texts: object) -> str:
+    return "; ".join(str(text) for text in texts) if isinstance(texts, list) else ""
+
+
 def _parsed(content: bytes) -> Mapping[str, Any]:
     """Return the JSON object, whatever the Content-Type says: proxies add a charset, or change it."""
     try:
-        return _mapping(json.loads(content))
+        return mapping(json.loads(content))
     except (ValueError, RecursionError):
         return {}
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return `value` when it is a JSON object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
