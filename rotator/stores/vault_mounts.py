@@ -13,8 +13,12 @@ def require_version_2(session: VaultSession, mount: str) -> None:
     `sys/internal/ui/mounts/<path>` is what Vault's own command line asks (hashicorp/vault, command/kv_helpers.go).
     """
     store, act = session.settings.name, f"see what is mounted at {mount}"
-    reply, _ = session.ask("get", f"sys/internal/ui/mounts/{mount}")
+    path = f"sys/internal/ui/mounts/{mount}"
+    reply, token = session.ask("get", path)
     if reply.status == 403:
+        denial = session.denial(token, path, act, "read")
+        if denial.code == "token_dead":
+            raise denial
         raise Denied(
             f"{store} refused to say what is mounted at {mount} (403): nothing is, or the token has no right below it",
             hint=f"Enable it (vault secrets enable -version=2 -path={mount} kv) and grant the token's policy its paths.",

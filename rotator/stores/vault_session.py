@@ -80,7 +80,7 @@ class VaultSession:
         """
         reply, token = self.ask(method, path, body=body, params=params)
         if reply.status == 403:
-            raise self._denial(token, path, act, needs)
+            raise self.denial(token, path, act, needs)
         return reply
 
     def ask(
@@ -324,8 +324,8 @@ class VaultSession:
 
     # -------------------------------------------------------------------------------------------------------- refusals
 
-    def _denial(self, token: Secret, path: str, act: str, needs: str) -> Denied:
-        """Say what the token lacks, as far as the server tells."""
+    def denial(self, token: Secret, path: str, act: str, needs: str) -> Denied:
+        """Return what a 403 to this token means: what it lacks (`denied`), or that it is dead (`token_dead`)."""
         name = self.settings.name
         granted: Mapping[str, frozenset[str]] | None = None
         alive = True
