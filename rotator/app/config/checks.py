@@ -1,0 +1,406 @@
+"""What one section cannot know alone: names that must resolve, places that must differ, times that must fit.
+
+Pure: it opens, resolves and contacts nothing. `across` yields faults, `warnings` what is allowed but probably not meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from rotator.app.config.faults import did_you_mean, one_of
+from rotator.app.config.parts import Section
+from rotator.app.config.references import Reference, Scheme
+from rotator.app.config.schema import (
+    FIELDS,
+    ClientAuth,
+    Credential,
+    PolicySection,
+    SignatureMode,
+    Verify,
+)
+from rotator.app.config.source import Entry, Pending, Source
+from rotator.app.config.systems import EmbeddedStore, EntraProvider, VaultStore
+from rotator.app.config.values import format_duration, longest_closed
+from rotator.app.config.yaml import KeyPath
+
+AnyStore = VaultStore | EmbeddedStore
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What credentials may name. stores, providers: those without fault; the name sets hold the faulty ones too."""
+
+    main: Source
+    stores: Mapping[str, AnyStore]
+    providers: Mapping[str, EntraProvider]
+    store_names: frozenset[str]
+    provider_names: frozenset[str]
+
+
+def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
+    """Yield every fault that concerns more than one value."""
+    entries = list(entries)
+    yield from _mounts(known)
+    yield from _store_references(known)
+    yield from _provider_references(known)
+    yield from _names(entries)
+    for entry in entries:
+        if entry.model is not None:
+            yield from _resolved(known, entry, entry.model)
+            yield from _application(entry, entry.model)
+            yield from _times(entry, entry.model.policy)
+            yield from _proofs(entry, entry.model.verify)
+            yield from _request(known, entry, entry.model)
+            yield from _fields(entry, entry.model)
+    yield from _shared(known, entries)
+
+
+def warnings(known: Known, entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield one line for each thing that is probably not meant. Without line numbers: looking them up costs too much."""
+    entries = list(entries)
+    if not entries:
+        yield f"{known.main.path}: no credentials; nothing will ever be rotated"
+    for entry in entries:
+        if entry.model is None:
+            continue
+        label, policy, verify = entry.label, entry.model.policy, entry.model.verify
+        if policy.window is not None:
+            closed = longest_closed(policy.window.window())
+            if closed >= policy.rotate_before:
+                yield (
+                    f"{label}.policy.window: stays shut for up to {format_duration(closed)}, and rotate_before is "
+                    f"{format_duration(policy.rotate_before)}; where no opening is left, the window yields"
+                )
+        if policy.max_age is not None and policy.max_age <= policy.grace:
+            yield (
+                f"{label}.policy.max_age: {format_duration(policy.max_age)} is over before the grace of "
+                f"{format_duration(policy.grace)}; a rotation waits until the old version is retired"
+            )
+        if not verify.expect.names_something:
+            yield (
+                f"{label}.verify.expect: names neither audience nor roles, so a token for another API, or without its "
+                "grants, would count as a proof"
+            )
+        if (
+            verify.token_url is None
+            and verify.scope
+            and not verify.scope.endswith("/.default")
+        ):
+            yield f"{label}.verify.scope: Entra grants client credentials only scopes that end in /.default"
+
+
+def references(
+    section: Section, path: KeyPath = ()
+) -> Iterator[tuple[KeyPath, Reference]]:
+    """Yield the secret references of a section with their paths."""
+    for key in type(section).model_fields:
+        value = getattr(section, key)
+        if isinstance(value, Reference):
+            yield (*path, key), value
+        elif isinstance(value, Section):
+            yield from references(value, (*path, key))
+
+
+# ------------------------------------------------------------------------------------------- stores and providers
+
+
+def _mounts(known: Known) -> Iterator[Pending]:
+    staging = {
+        (store.address, store.namespace, store.staging_mount): name
+        for name, store in known.stores.items()
+        if isinstance(store, VaultStore)
+    }
+    for name, store in known.stores.items():
+        if not isinstance(store, VaultStore):
+            continue
+        other = staging.get((store.address, store.namespace, store.mount))
+        if other is not None:
+            message = (
+                "the staging mount of this store"
+                if other == name
+                else f'the staging mount of store "{other}"'
+            )
+            hint = "Unverified values lie in staging: give it a mount of its own that only rotator may read."
+            yield Pending(
+                known.main, ("stores", name, "mount"), f"is also {message}", hint
+            )
+
+
+def _store_references(known: Known) -> Iterator[Pending]:
+    needs: dict[str, set[str]] = {}
+    for name, store in known.stores.items():
+        needs[name] = {
+            found.store
+            for _, found in references(store)
+            if found.scheme is Scheme.VAULT
+        }
+    for name, store in known.stores.items():
+        for path, found in references(store, ("stores", name)):
+            if found.scheme is not Scheme.VAULT:
+                continue
+            yield from _unknown_store(known, path, found)
+            if name in _reachable(needs, found.store):
+                message = (
+                    f'leads back into store "{name}", which cannot be opened without it'
+                )
+                yield Pending(
+                    known.main,
+                    path,
+                    message,
+                    "Keep it in env:, file: or cred:, or in another store.",
+                )
+
+
+def _reachable(needs: Mapping[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    ahead = [start]
+    while ahead:
+        name = ahead.pop()
+        if name not in seen:
+            seen.add(name)
+            ahead.extend(needs.get(name, ()))
+    return seen
+
+
+def _provider_references(known: Known) -> Iterator[Pending]:
+    for name, provider in known.providers.items():
+        for path, found in references(provider, ("providers", name)):
+            if found.scheme is Scheme.VAULT:
+                yield from _unknown_store(known, path, found)
+
+
+def _unknown_store(known: Known, path: KeyPath, found: Reference) -> Iterator[Pending]:
+    if found.store not in known.store_names:
+        yield Pending(
+            known.main, path, *_no_such("store", found.store, known.store_names)
+        )
+
+
+def _no_such(what: str, name: str, names: frozenset[str]) -> tuple[str, str]:
+    guess = did_you_mean(name, names)
+    if guess:
+        return f'no {what} is called "{name}".{guess}', ""
+    hint = (
+        f"Known: {one_of(sorted(names)[:10])}."
+        if names
+        else f"There is none yet: add it under {what}s."
+    )
+    return f'no {what} is called "{name}".', hint
+
+
+# ------------------------------------------------------------------------------------------------------ credentials
+
+
+def _names(entries: Iterable[Entry]) -> Iterator[Pending]:
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        name = entry.own.get("name") if isinstance(entry.own, dict) else None
+        if not isinstance(name, str):
+            continue
+        if (other := first.setdefault(name, entry)) is not entry:
+            message = f"this name is taken: {other.label} has it"
+            yield entry.fault(
+                ("name",),
+                message,
+                "A name is for ever that of one credential; choose another.",
+            )
+
+
+def _resolved(known: Known, entry: Entry, credential: Credential) -> Iterator[Pending]:
+    if credential.provider.use not in known.provider_names:
+        yield entry.fault(
+            ("provider", "use"),
+            *_no_such("provider", credential.provider.use, known.provider_names),
+        )
+    if credential.store.use not in known.store_names:
+        yield entry.fault(
+            ("store", "use"),
+            *_no_such("store", credential.store.use, known.store_names),
+        )
+
+
+def _application(entry: Entry, credential: Credential) -> Iterator[Pending]:
+    provider = credential.provider
+    if provider.app_id is None and provider.object_id is None:
+        yield entry.fault(
+            ("provider",),
+            "`app_id` or `object_id` is missing",
+            "Say which application it is.",
+        )
+    if provider.app_id is not None and provider.object_id is not None:
+        hint = "Keep one: two names could one day mean two applications."
+        yield entry.fault(
+            ("provider", "object_id"),
+            "`app_id` already says which application it is",
+            hint,
+        )
+
+
+def _shared(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
+    """Compare what names stand for, not names: two stores may be one mount, two providers one tenant."""
+    paths: dict[tuple[object, ...], Entry] = {}
+    applications: dict[tuple[object, ...], Entry] = {}
+    for entry in entries:
+        if (credential := entry.model) is None:
+            continue
+        place = (
+            *_place(known.stores.get(credential.store.use), credential.store.use),
+            credential.store.path,
+        )
+        if (other := paths.setdefault(place, entry)) is not entry:
+            hint = "Two credentials would overwrite each other; give each a path of its own."
+            yield entry.fault(
+                ("store", "path"), f"{other.label} writes there already", hint
+            )
+        if not credential.application:
+            continue
+        provider = known.providers.get(credential.provider.use)
+        issuer = provider.issuer if provider is not None else credential.provider.use
+        key = "app_id" if credential.provider.app_id else "object_id"
+        application = (issuer, credential.application, credential.provider.credential)
+        if (other := applications.setdefault(application, entry)) is not entry:
+            hint = "Two credentials would retire each other's secrets; an application is rotated by one."
+            yield entry.fault(
+                ("provider", key),
+                f"{other.label} rotates this application already",
+                hint,
+            )
+
+
+def _place(store: AnyStore | None, name: str) -> tuple[object, ...]:
+    if isinstance(store, VaultStore):
+        return (store.address, store.namespace, store.mount)
+    return (name,) if store is None else (store.path,)
+
+
+def _times(entry: Entry, policy: PolicySection) -> Iterator[Pending]:
+    hint = "A fresh secret would be due at once."
+    yield from _shorter(
+        entry, "rotate_before", policy.rotate_before, "lifetime", policy.lifetime, hint
+    )
+    hint = "The old secret would expire before its grace ends."
+    yield from _shorter(
+        entry, "grace", policy.grace, "rotate_before", policy.rotate_before, hint
+    )
+
+
+def _shorter(
+    entry: Entry,
+    short: str,
+    short_is: timedelta,
+    long: str,
+    long_is: timedelta,
+    why: str,
+) -> Iterator[Pending]:
+    """Two times of the policy that must differ; the fault stands where it was said last, else at the shorter one."""
+    if short_is < long_is:
+        return
+    small, large = ("policy", short), ("policy", long)
+    here, there = format_duration(short_is), format_duration(long_is)
+    if _nearest(entry, small, large) == small:
+        how = "longer than" if short_is > long_is else "as long as"
+        message = f"{here} is {how} {long} ({there}{_origin(entry, large)})."
+        yield entry.fault(
+            small, message, f"{why} Use less than {there} here, or a larger {long}."
+        )
+    else:
+        how = "shorter than" if short_is > long_is else "as short as"
+        message = f"{there} is {how} {short} ({here}{_origin(entry, small)})."
+        yield entry.fault(
+            large, message, f"{why} Use more than {here} here, or a smaller {short}."
+        )
+
+
+def _nearest(entry: Entry, *paths: KeyPath) -> KeyPath:
+    """Return the path where a person would mend it: what the credential says, else what the defaults say."""
+    for said in (entry.says, entry.inherits):
+        for path in paths:
+            if said(path):
+                return path
+    return paths[0]
+
+
+def _origin(entry: Entry, path: KeyPath) -> str:
+    return "" if entry.says(path) or entry.inherits(path) else ", the default"
+
+
+def _proofs(entry: Entry, verify: Verify) -> Iterator[Pending]:
+    least = (verify.proofs - 1) * verify.spacing
+    if least < verify.deadline:
+        return
+    path = _nearest(
+        entry, ("verify", "deadline"), ("verify", "spacing"), ("verify", "proofs")
+    )
+    message = (
+        f"{verify.proofs} proofs, {format_duration(verify.spacing)} apart, take at least {format_duration(least)}; "
+        f"the deadline is {format_duration(verify.deadline)}."
+    )
+    yield entry.fault(
+        path,
+        message,
+        "No version could ever be proved. Use fewer proofs, less spacing, or more time.",
+    )
+
+
+def _request(known: Known, entry: Entry, credential: Credential) -> Iterator[Pending]:
+    verify = credential.verify
+    if verify.client_auth is ClientAuth.PRIVATE_KEY_JWT:
+        message = (
+            "signs with the key of a certificate, and what is rotated here is a secret"
+        )
+        hint = f"Use {ClientAuth.POST} or {ClientAuth.BASIC}."
+        yield entry.fault(("verify", "client_auth"), message, hint)
+    if (
+        verify.token_url is None
+        and verify.scope is None
+        and credential.provider.use in known.providers
+    ):
+        message = "`scope` is missing: Entra gives no token without one"
+        yield entry.fault(
+            ("verify",), message, "Name the API, such as api://example/.default."
+        )
+    expect = ("verify", "expect")
+    if not entry.merged["verify"]["expect"] and (
+        entry.says(expect) or entry.inherits(expect)
+    ):
+        message = (
+            "names nothing that a token must be; an empty list of checks proves nothing"
+        )
+        yield entry.fault(expect, message, "Say at least `aud`, or leave the key out.")
+    yield from _plain_http(entry, verify)
+
+
+def _plain_http(entry: Entry, verify: Verify) -> Iterator[Pending]:
+    urls: dict[KeyPath, str | None] = {("verify", "token_url"): verify.token_url}
+    signature = verify.expect.signature
+    if signature is not None and signature.mode is SignatureMode.JWKS_URL:
+        urls["verify", "expect", "signature", "jwks_url"] = signature.url
+    for path, url in urls.items():
+        if (
+            url is not None
+            and urlsplit(url).scheme == "http"
+            and not verify.unsafe_plain_http
+        ):
+            hint = "Use https; or, for an endpoint on this machine only, say verify.unsafe_plain_http: true."
+            yield entry.fault(path, "must be https", hint)
+    if verify.unsafe_plain_http and verify.proxy is not None:
+        hint = "The proxy would read the secret; remove one of the two."
+        yield entry.fault(("verify", "proxy"), "excludes unsafe_plain_http", hint)
+
+
+def _fields(entry: Entry, credential: Credential) -> Iterator[Pending]:
+    taken: dict[str, str] = {}
+    for ours in FIELDS:
+        theirs = credential.store.fields.get(ours, ours)
+        other = taken.setdefault(theirs, ours)
+        if other != ours:
+            mapped = ours if ours in credential.store.fields else other
+            message = f"`{theirs}` would hold two of our fields: {other} and {ours}"
+            yield entry.fault(
+                ("store", "fields", mapped),
+                message,
+                "Give every field a name of its own.",
+            )

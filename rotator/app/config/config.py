@@ -1,0 +1,159 @@
+"""A configuration that passed every check: typed, frozen, with secrets as references; it fetches none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rotator import model
+from rotator.app.config.checks import AnyStore, references
+from rotator.app.config.parts import Section
+from rotator.app.config.references import Reference, Scheme
+from rotator.app.config.schema import (
+    Audit,
+    ClientAuth,
+    Credential,
+    Expect,
+    PolicySection,
+    Service,
+    Signature,
+    SignatureMode,
+)
+from rotator.app.config.systems import EntraProvider, State
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The token request of one credential, with what the provider adds to `verify`.
+
+    keys_url: the metadata for `jwks`, the key set for `jwks_url`, None for `unverified`. client_id: to ask as, where it
+    is not the document's. tenant: whose tokens these must be. ca_file, proxy: for endpoint, metadata and keys.
+    """
+
+    token_url: str
+    client_auth: ClientAuth
+    scope: str | None
+    params: Mapping[str, str]
+    expect: Expect
+    signature: SignatureMode
+    keys_url: str | None
+    client_id: str | None
+    tenant: str
+    ca_file: Path | None
+    proxy: str | None
+    unsafe_plain_http: bool
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run needs to know. path: the main file, as it was named. `named`: the credentials by name."""
+
+    path: Path
+    state: State
+    stores: Mapping[str, AnyStore]
+    providers: Mapping[str, EntraProvider]
+    credentials: tuple[Credential, ...]
+    service: Service
+    audit: Audit
+
+    @cached_property
+    def named(self) -> Mapping[str, Credential]:
+        """Return the credentials by name, in the order of the files."""
+        return {credential.name: credential for credential in self.credentials}
+
+    @cached_property
+    def models(self) -> tuple[model.Credential, ...]:
+        """Return the credentials as the core knows them, in the order of the files."""
+        return tuple(self.to_model(credential) for credential in self.credentials)
+
+    def to_model(self, credential: Credential) -> model.Credential:
+        """Return one credential as the core knows it."""
+        provider = self.providers[credential.provider.use]
+        verify = credential.verify
+        return model.Credential(
+            name=credential.name,
+            provider=credential.provider.use,
+            kind=provider.kind,
+            issuer=provider.issuer,
+            application=credential.application,
+            store=credential.store.use,
+            path=credential.store.path,
+            policy=policy(credential.policy),
+            proof=model.ProofPlan(
+                proofs=verify.proofs,
+                spacing=verify.spacing,
+                deadline=verify.deadline,
+                every=verify.every,
+                max_refused=verify.max_refused,
+                negative_control=verify.negative_control,
+            ),
+            token_url=verify.token_url or provider.token_url,
+            scope=verify.scope or "",
+            description=credential.description,
+            owner=credential.owner,
+            labels=credential.labels,
+            fields=credential.store.fields,
+        )
+
+    def verification(self, credential: Credential) -> Verification:
+        """Return how versions of this credential are proved."""
+        provider = self.providers[credential.provider.use]
+        verify = credential.verify
+        # A bare `jwks` means the issuer's own metadata, and so does silence for Entra.
+        signature = verify.expect.signature or Signature(SignatureMode.JWKS)
+        keys_url = (
+            provider.metadata_url
+            if signature.mode is SignatureMode.JWKS
+            else signature.url
+        )
+        return Verification(
+            token_url=verify.token_url or provider.token_url,
+            client_auth=verify.client_auth,
+            scope=verify.scope,
+            params=verify.params,
+            expect=verify.expect,
+            signature=signature.mode,
+            keys_url=keys_url,
+            client_id=verify.client_id,
+            tenant=provider.tenant,
+            ca_file=verify.ca_file or provider.ca_file,
+            proxy=verify.proxy
+            or (None if verify.unsafe_plain_http else provider.proxy),
+            unsafe_plain_http=verify.unsafe_plain_http,
+        )
+
+    def references(self) -> Iterator[tuple[str, Reference]]:
+        """Yield every secret reference with its path, such as `stores.vault.auth.secret_id`."""
+        for key, sections in (("stores", self.stores), ("providers", self.providers)):
+            section: Section
+            for name, section in sections.items():
+                for path, found in references(section, (key, name)):
+                    yield ".".join(map(str, path)), found
+
+    @property
+    def systemd_credentials(self) -> tuple[str, ...]:
+        """Return the names of all `cred:` references, for the command line that would provide them."""
+        return tuple(
+            dict.fromkeys(
+                found.name
+                for _, found in self.references()
+                if found.scheme is Scheme.CRED
+            )
+        )
+
+
+def policy(section: PolicySection) -> model.Policy:
+    """Return a policy as the core knows it."""
+    return model.Policy(
+        lifetime=section.lifetime,
+        rotate_before=section.rotate_before,
+        grace=section.grace,
+        max_age=section.max_age,
+        retire=section.retire,
+        window=None if section.window is None else section.window.window(),
+        quarantine=section.quarantine,
+        max_creations=section.max_creations,
+        alert_before=section.alert_before,
+    )

@@ -1,0 +1,282 @@
+"""Finds and reads a configuration whole, or says all that is wrong with it; contacts nothing, resolves no secret.
+
+The way through: text → plain data (`yaml`) → sections (`schema`, `systems`) → what concerns several (`checks`) →
+`Config`. Lines and columns are looked up at the end, and only when there is a fault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from rotator.app.config.checks import Known, across, warnings
+from rotator.app.config.config import Config
+from rotator.app.config.explain import explain
+from rotator.app.config.faults import ConfigFaults, Fault
+from rotator.app.config.parts import Section
+from rotator.app.config.schema import Credential, File, IncludedFile
+from rotator.app.config.source import (
+    Entry,
+    Pending,
+    Source,
+    entries,
+    included,
+    placed,
+    read,
+)
+from rotator.errors import Misconfigured
+
+S = TypeVar("S", bound=Section)
+
+VARIABLE: Final = "ROTATOR_CONFIG"
+PLACES: Final = (Path("config.yaml"), Path("/etc/rotator/config.yaml"))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used. digest: SHA-256 in hex over the bytes of all files. files: all that were read."""
+
+    config: Config
+    warnings: tuple[str, ...]
+    digest: str
+    files: tuple[Path, ...]
+
+
+def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
+    """Return the file to load: `--config`, else $ROTATOR_CONFIG, else ./config.yaml, else /etc/rotator/config.yaml.
+
+    Raises Misconfigured, naming every place that was looked at.
+    """
+    for origin, named in (
+        ("--config", explicit),
+        (f"${VARIABLE}", environ.get(VARIABLE)),
+    ):
+        if named:
+            if not os.path.lexists(named):
+                hint = "Correct the path."
+                raise Misconfigured(
+                    f"There is no file {named}, which {origin} names.",
+                    hint=hint,
+                    code="config_missing",
+                )
+            return Path(named)
+    for path in PLACES:
+        if os.path.lexists(path):
+            return path
+    looked = f"--config and ${VARIABLE} are not given; {Path.cwd() / PLACES[0]} and {PLACES[1]} do not exist."
+    hint = (
+        "Name one with --config FILE. To try it out without any server: rotator sandbox"
+    )
+    raise Misconfigured(
+        f"No configuration was found: {looked}", hint=hint, code="config_missing"
+    )
+
+
+def load(path: Path) -> Loaded:
+    """Read, check and return the configuration at `path`. Raises ConfigFaults with every fault of every file."""
+    main, faults = read(path)
+    if main is None or (main.data is None and faults):
+        raise ConfigFaults(faults)
+    if not isinstance(main.data, dict):
+        what = "the file is empty" if main.data is None else "must be a mapping"
+        raise ConfigFaults(
+            [*faults, Fault(path, 1, 1, "", what, "Begin with `version: 1`.")]
+        )
+    sources, more = _included(main)
+    faults.extend(more)
+    pending: list[Pending] = []
+    with _without_plugins():
+        file = _checked_file(main, sources, pending)
+        found = list(entries(main, [main, *sources]))
+        known = _known(main, file)
+        _check_entries(known, found, pending)
+    pending.extend(across(known, found))
+    if pending:
+        faults.extend(placed(pending))
+    if faults or file is None:
+        order = {source.path: number for number, source in enumerate([main, *sources])}
+        raise ConfigFaults(
+            sorted(
+                faults,
+                key=lambda fault: (order.get(fault.file, 0), fault.line, fault.column),
+            )
+        )
+    credentials = tuple(entry.model for entry in found if entry.model is not None)
+    config = Config(
+        main.path,
+        file.state,
+        known.stores,
+        known.providers,
+        credentials,
+        file.service,
+        file.audit,
+    )
+    files = tuple(source.path for source in (main, *sources))
+    return Loaded(
+        config, tuple(warnings(known, found)), _digest([main, *sources]), files
+    )
+
+
+def _included(main: Source) -> tuple[list[Source], list[Fault]]:
+    patterns = main.data.get("include")
+    paths, pending = included(main, patterns if isinstance(patterns, list) else ())
+    faults = placed(pending)
+    sources = []
+    for path in paths:
+        source, more = read(path)
+        faults.extend(more)
+        if source is not None and not (source.data is None and more):
+            sources.append(source)
+    return sources, faults
+
+
+def _checked_file(
+    main: Source, sources: Sequence[Source], pending: list[Pending]
+) -> File | None:
+    """Check everything but the credentials, in all files."""
+    # Sections that are left out are checked as empty ones, so that pydantic builds one validator and not one a section.
+    data = {"state": {}, "service": {}, "audit": {}, "defaults": {}, **main.data}
+    file = _check(File, data, main, pending)
+    _check_defaults(main, pending)
+    for source in sources:
+        if source.data is not None:
+            _check(IncludedFile, source.data, source, pending)
+    return file
+
+
+def _check_defaults(main: Source, pending: list[Pending]) -> None:
+    """Check the defaults alone: they may be of no use to any credential yet, and a fault in them is one fault."""
+    defaults = main.data.get("defaults")
+    if not isinstance(defaults, dict):
+        return
+    sections = {
+        key: defaults[key]
+        for key in ("policy", "verify", "store")
+        if isinstance(defaults.get(key), dict)
+    }
+    try:
+        Credential.model_validate(
+            {"policy": {}, "verify": {}, **sections}, context={"base": main.base}
+        )
+    except ValidationError as error:
+        for fault in explain(error, Credential, sections):
+            if (
+                fault.path[:1]
+                and fault.path[0] in sections
+                and not fault.message.endswith("is missing")
+            ):
+                pending.append(
+                    Pending(
+                        main,
+                        ("defaults", *fault.path),
+                        fault.message,
+                        fault.hint,
+                        fault.at_key,
+                    )
+                )
+
+
+def _check_entries(known: Known, found: list[Entry], pending: list[Pending]) -> None:
+    for entry in found:
+        if not isinstance(entry.own, dict):
+            pending.append(entry.fault((), "must be a mapping"))
+            continue
+        try:
+            entry.model = Credential.model_validate(
+                entry.merged, context={"base": entry.source.base}
+            )
+        except ValidationError as error:
+            faults = explain(error, Credential, entry.merged)
+            if _of_another_kind(known, entry):
+                faults = [fault for fault in faults if fault.path[:1] != ("provider",)]
+            pending.extend(
+                entry.fault(fault.path, fault.message, fault.hint, fault.at_key)
+                for fault in faults
+            )
+
+
+def _of_another_kind(known: Known, entry: Entry) -> bool:
+    """Say whether the credential's provider is itself refused, so that its keys cannot be judged."""
+    provider = entry.own.get("provider")
+    use = provider.get("use") if isinstance(provider, dict) else None
+    return (
+        isinstance(use, str)
+        and use in known.provider_names
+        and use not in known.providers
+    )
+
+
+def _known(main: Source, file: File | None) -> Known:
+    """Return what can be named. When the file has faults, its stores and providers are checked one by one."""
+    names = {
+        key: section if isinstance(section := main.data.get(key), dict) else {}
+        for key in ("stores", "providers")
+    }
+    if file is not None:
+        stores, providers = file.stores, file.providers
+    else:
+        # A fault elsewhere must not hide the faults between those that are right.
+        stores = _singly("stores", names["stores"], main.base)
+        providers = _singly("providers", names["providers"], main.base)
+    return Known(
+        main,
+        stores,
+        providers,
+        frozenset(names["stores"]),
+        frozenset(names["providers"]),
+    )
+
+
+def _singly(key: str, section: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    right = {}
+    for name, value in section.items():
+        try:
+            file = File.model_validate(
+                {"version": 1, key: {name: value}}, context={"base": base}
+            )
+        except ValidationError:
+            continue  # reported with the whole file
+        right.update(getattr(file, key))
+    return right
+
+
+def _check(
+    model: type[S], data: object, source: Source, pending: list[Pending]
+) -> S | None:
+    try:
+        return model.model_validate(data, context={"base": source.base})
+    except ValidationError as error:
+        pending.extend(
+            Pending(source, fault.path, fault.message, fault.hint, fault.at_key)
+            for fault in explain(error, model, data)
+        )
+        return None
+
+
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Keep pydantic from loading plugins: any installed package could see the configuration, and it costs 10 ms."""
+    variable = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(variable)
+    os.environ[variable] = "__all__"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+def _digest(sources: Sequence[Source]) -> str:
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(len(source.content).to_bytes(8, "big") + source.content)
+    return digest.hexdigest()

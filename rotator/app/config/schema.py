@@ -1,0 +1,416 @@
+"""The grammar of `config.yaml`: credentials and the file around them; what this release cannot do is refused by name.
+
+The models check each section by itself; what concerns several is in `checks`. Defaults of the product stand here and
+in `systems`, and nowhere else. The texts under the keys become the descriptions of `rotator config schema`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from rotator.app.config import values
+from rotator.app.config.parts import (
+    OR_EMPTY,
+    OR_NONE_OF_THEM,
+    Count,
+    Duration,
+    FieldName,
+    FilePath,
+    First,
+    Guid,
+    LabelKey,
+    Later,
+    Name,
+    OneOrMore,
+    Parsed,
+    ParsedHere,
+    PositiveDuration,
+    ProxyUrl,
+    Section,
+    SomeText,
+    SomeTexts,
+    StorePath,
+    Text,
+    TokenType,
+    Truth,
+    Version,
+    WebUrl,
+    later,
+    word,
+)
+from rotator.app.config.systems import EntraProvider, State, Store
+from rotator.app.config.values import Hours, Wrong
+from rotator.model import RetireMode, Window
+
+FIELDS = (
+    "client_id",
+    "client_secret",
+    "token_url",
+    "scope",
+    "key_id",
+    "issued_at",
+    "expires_at",
+    "rotation_id",
+)
+"""Our fields of a consumer document."""
+
+# ------------------------------------------------------------------------------------------------------ credentials
+
+
+class EntraApplication(Section):
+    """Which application of which provider; it is named by one of `app_id` and `object_id`."""
+
+    use: Name
+    """The name of a provider."""
+    app_id: Guid | None = None
+    """The application (client) id."""
+    object_id: Guid | None = None
+    """The object id of the application, not of its service principal."""
+    credential: Annotated[Literal["secret"], later("certificate")] = "secret"
+    """What is rotated."""
+
+
+class StorePlace(Section):
+    """Where consumers read the current version."""
+
+    use: Name
+    """The name of a store."""
+    path: StorePath
+    """The document, below the store's mount."""
+    fields: Annotated[Mapping[Literal[FIELDS], FieldName], OR_EMPTY] = {}  # type: ignore[valid-type]
+    """Our field to its name in the document; fields that are not named keep their own."""
+
+
+class SignatureMode(StrEnum):
+    """How the signature of a token is checked."""
+
+    JWKS = "jwks"
+    JWKS_URL = "jwks_url"
+    UNVERIFIED = "unverified"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How the signature of a token is checked; url: of the keys, with `jwks_url`."""
+
+    mode: SignatureMode
+    url: str | None = None
+
+
+def _signature(found: object) -> Signature:
+    if found in (SignatureMode.JWKS, SignatureMode.UNVERIFIED):
+        return Signature(SignatureMode(str(found)))
+    if isinstance(found, dict) and list(found) == ["jwks_url"]:
+        return Signature(SignatureMode.JWKS_URL, values.web_url(found["jwks_url"]))
+    raise Wrong("must be jwks, unverified, or {jwks_url: https://…}")
+
+
+_SIGNATURE_SCHEMA = {
+    "anyOf": [
+        {"enum": ["jwks", "unverified"]},
+        {
+            "type": "object",
+            "properties": {"jwks_url": {"type": "string", "format": "uri"}},
+            "required": ["jwks_url"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+class Expect(Section):
+    """What a token must be before its secret is promoted."""
+
+    aud: OneOrMore | None = None
+    """The accepted audiences; the token must have one of them."""
+    roles: SomeTexts | None = None
+    """Roles that the token must hold, every one."""
+    scope: SomeTexts | None = None
+    """Scopes that the token must hold, every one."""
+    iss: SomeText | None = None
+    """The issuer; null: not compared."""
+    min_lifetime: Duration = timedelta(minutes=5)
+    """How long the token must still be valid."""
+    token_type: TokenType | None = None
+    """The token type of the answer."""
+    refresh_token: Literal["present", "works"] | None = None
+    """Whether a refresh token must come with it, or must work as well."""
+    signature: Annotated[Signature, Parsed(_signature, _SIGNATURE_SCHEMA)] | None = None
+    """How the signature is checked; jwks for entra when it is not said."""
+
+    @property
+    def names_something(self) -> bool:
+        """Say whether anything tells the expected token from any other."""
+        return any(
+            (
+                self.aud,
+                self.roles,
+                self.scope,
+                self.iss,
+                self.token_type,
+                self.refresh_token,
+            )
+        )
+
+
+class ClientAuth(StrEnum):
+    """How the client proves itself at the token endpoint (OpenID Connect Core 1.0, section 9)."""
+
+    POST = "client_secret_post"
+    BASIC = "client_secret_basic"
+    PRIVATE_KEY_JWT = "private_key_jwt"
+
+
+_FIXED_PARAMS = frozenset(
+    [
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "client_assertion",
+        "client_assertion_type",
+        "scope",
+        "password",
+        "refresh_token",
+    ]
+)
+
+
+def _parameter(found: object) -> str:
+    if values.some_text(found) in _FIXED_PARAMS:
+        raise Wrong("this form field is rotator's own; `params` adds others")
+    return str(found)
+
+
+class Verify(Section):
+    """How a version is proved: by a real token request."""
+
+    kind: Annotated[Literal["client_credentials"], later("http_probe")] = (
+        "client_credentials"
+    )
+    """The kind of proof."""
+    token_url: WebUrl | None = None
+    """The token endpoint; by default the provider's."""
+    client_auth: ClientAuth = ClientAuth.POST
+    """How the client proves itself there."""
+    client_id: SomeText | None = None
+    """The client to ask as, where it is another than the document's."""
+    scope: SomeText | None = None
+    """The scope asked for."""
+    params: Annotated[Mapping[Annotated[str, Parsed(_parameter)], Text], OR_EMPTY] = {}
+    """Further form fields."""
+    expect: Annotated[Expect, OR_EMPTY] = Field(default_factory=Expect)
+    """What the token must be."""
+    proofs: Count = 3
+    """Successes in a row that make a proof, each on a fresh connection."""
+    spacing: Duration = timedelta(seconds=5)
+    """The pause between them."""
+    deadline: PositiveDuration = timedelta(minutes=15)
+    """How long a fresh secret may stay unknown."""
+    every: PositiveDuration | None = timedelta(hours=24)
+    """How often the current version is proved; null: only when asked."""
+    max_refused: Count = 40
+    """Refusals that end the attempt before its deadline."""
+    negative_control: Truth = True
+    """Prove, too, that a wrong value is refused; false for endpoints that lock out."""
+    ca_file: FilePath | None = None
+    """Certificates to trust; by default the provider's."""
+    proxy: ProxyUrl | None = None
+    """The proxy to go through; by default the provider's."""
+    unsafe_plain_http: Truth = False
+    """Allow a token endpoint in plain http, on loopback only."""
+
+
+_HOURS = "^[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$"
+
+
+class WindowSection(Section):
+    """When rotations may start."""
+
+    days: Annotated[
+        frozenset[int],
+        Parsed(
+            values.parse_days,
+            word("daily, a span such as mon-fri, or a list such as mon,wed"),
+        ),
+    ] = frozenset(range(7))
+    """The days on which it opens."""
+    hours: Annotated[
+        Hours,
+        Parsed(
+            values.parse_hours,
+            word("such as 09:00-16:00; may pass midnight", pattern=_HOURS),
+        ),
+    ] = values.WHOLE_DAY
+    """From when to when, by the clock on the wall there."""
+    timezone: Annotated[
+        str, Parsed(values.time_zone, word("a name such as Europe/Zurich"))
+    ] = "UTC"
+    """Whose clock."""
+
+    def window(self) -> Window:
+        """Return it as the planner knows it."""
+        return Window(self.days, self.hours.opens, self.hours.closes, self.timezone)
+
+
+def _no_gap(found: Any) -> Any:
+    if found is True:
+        hint = "Leave it out: two versions may live at once at the providers of this release, so there is no gap."
+        raise Wrong("issuers with a single slot come with a later release", hint)
+    return found
+
+
+class PolicySection(Section):
+    """How long versions live and how they are replaced."""
+
+    lifetime: PositiveDuration = timedelta(days=90)
+    """The validity asked of the issuer."""
+    rotate_before: PositiveDuration = timedelta(days=30)
+    """Rotate when this little is left."""
+    max_age: PositiveDuration | None = None
+    """Or when it is this old, whichever comes first."""
+    grace: Duration = timedelta(hours=24)
+    """How long the old version stays valid after promotion."""
+    retire: Annotated[RetireMode, later("when_unused")] = RetireMode.AFTER_GRACE
+    """What ends the life of the old version."""
+    window: WindowSection | None = None
+    """Rotations start only here, unless a secret would die."""
+    accept_gap: Annotated[Truth, First(_no_gap)] = False
+    """Accept a moment without a valid secret; no provider of this release needs it."""
+    prepare: Later = None
+    """Prove the next version long before it is promoted; comes with a later release."""
+    quarantine: Duration = timedelta(seconds=60)
+    """How long a request already sent may still take effect."""
+    max_creations: Count = 12
+    """Versions created in any 24 hours before the credential is parked."""
+    alert_before: tuple[Duration, ...] = (
+        timedelta(days=14),
+        timedelta(days=7),
+        timedelta(days=1),
+    )
+    """How long before its expiry a version is reported, once each."""
+
+
+class Credential(Section):
+    """One client identity of one application, with its policy."""
+
+    name: Name
+    """Unique; the name in commands, logs and reports."""
+    description: Text = ""
+    """For people."""
+    owner: Text = ""
+    """Whom to ask."""
+    labels: Annotated[Mapping[LabelKey, Text], OR_EMPTY] = {}
+    """To choose credentials by."""
+    provider: EntraApplication
+    """Who issues its versions."""
+    store: StorePlace
+    """Where consumers read it."""
+    verify: Annotated[Verify, OR_EMPTY] = Field(default_factory=Verify)
+    """How a version is proved."""
+    policy: Annotated[PolicySection, OR_EMPTY] = Field(default_factory=PolicySection)
+    """When and how it is rotated."""
+    hooks: Later = None
+    """Commands and webhooks of this credential; come with a later release."""
+
+    @property
+    def application(self) -> str:
+        """Return the application's name at its issuer: its app id, or `object:` and its object id."""
+        if self.provider.app_id is not None:
+            return self.provider.app_id
+        return (
+            f"object:{self.provider.object_id}"
+            if self.provider.object_id is not None
+            else ""
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------- the file
+
+
+class Service(Section):
+    """How the program works through its credentials."""
+
+    listen: (
+        Annotated[
+            str, ParsedHere(values.listen_address, word("127.0.0.1:9633 or unix:/path"))
+        ]
+        | None
+    ) = None
+    """Where the daemon serves metrics and health; null: no port."""
+    tick: PositiveDuration = timedelta(seconds=30)
+    """How often the daemon looks for what is due."""
+    concurrency: Count = 4
+    """Rotations in flight."""
+    jitter: Duration = timedelta(minutes=5)
+    """The most by which a rotation that comes due by age is delayed."""
+
+
+class OnBreak(StrEnum):
+    """What a broken audit chain means for rotations."""
+
+    ALERT = "alert"
+    STOP = "stop"
+
+
+class Audit(Section):
+    """The record of what happened."""
+
+    on_break: OnBreak = OnBreak.ALERT
+    """Whether rotations go on when the chain is broken."""
+    checkpoint_every: Later = None
+    """How often a checkpoint is written; comes with a later release."""
+    signing_key: Later = None
+    """The key that signs checkpoints; comes with a later release."""
+    mirror: Later = None
+    """Where records are copied to; comes with a later release."""
+
+
+class Defaults(Section):
+    """Keys of `policy`, `verify` and `store` that hold for every credential that does not say otherwise."""
+
+    policy: Annotated[dict[str, Any], OR_EMPTY] = {}
+    """As under a credential."""
+    verify: Annotated[dict[str, Any], OR_EMPTY] = {}
+    """As under a credential."""
+    store: Annotated[dict[str, Any], OR_EMPTY] = {}
+    """As under a credential."""
+
+
+class File(Section):
+    """A configuration file. Credentials are checked one by one, after the defaults are laid under them."""
+
+    version: Version
+    """The version of this grammar."""
+    include: Annotated[tuple[SomeText, ...], OR_NONE_OF_THEM] = ()
+    """Files with more credentials; `*` stands for any name."""
+    state: Annotated[State, OR_EMPTY] = Field(default_factory=State)
+    """Where rotator remembers what it did."""
+    stores: Annotated[Mapping[Name, Store], OR_EMPTY] = {}
+    """Where consumers read, by a name of your choice."""
+    providers: Annotated[Mapping[Name, EntraProvider], OR_EMPTY] = {}
+    """Who issues versions, by a name of your choice."""
+    defaults: Annotated[Defaults, OR_EMPTY] = Field(default_factory=Defaults)
+    """What holds for every credential that does not say otherwise."""
+    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = []
+    """What is tracked."""
+    service: Annotated[Service, OR_EMPTY] = Field(default_factory=Service)
+    """How the program works."""
+    audit: Annotated[Audit, OR_EMPTY] = Field(default_factory=Audit)
+    """The record of what happened."""
+    notifications: Later = None
+    """Who is told; comes with a later release."""
+    hooks: Later = None
+    """Commands that are run; come with a later release."""
+
+
+class IncludedFile(Section):
+    """A file that adds credentials."""
+
+    version: Version = 1
+    """The version of this grammar."""
+    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = []
+    """What is tracked."""

@@ -1,0 +1,162 @@
+"""Shows a configuration as it is understood, and its grammar as JSON Schema; secrets appear as references only."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from rotator.app.config import schema, systems
+from rotator.app.config.config import Config
+from rotator.app.config.parts import Section
+from rotator.app.config.references import Reference
+from rotator.app.config.values import Hours, format_days, format_duration, format_hours
+
+_LATER = {"prepare", "hooks", "accept_gap", "checkpoint_every", "signing_key", "mirror"}
+
+
+def effective(config: Config) -> dict[str, Any]:
+    """Return the whole configuration with defaults laid under and paths absolute; loading it again gives the same."""
+    return {
+        "version": 1,
+        "state": _shown(config.state),
+        "stores": {name: _shown(store) for name, store in config.stores.items()},
+        "providers": {
+            name: {
+                **_shown(provider),
+                "authority": provider.authority_url,
+                "graph": provider.graph_url,
+            }
+            for name, provider in config.providers.items()
+        },
+        "credentials": [
+            _credential(config, credential) for credential in config.credentials
+        ],
+        "service": _shown(config.service),
+        "audit": _shown(config.audit),
+    }
+
+
+def _credential(config: Config, credential: schema.Credential) -> dict[str, Any]:
+    shown = _shown(credential)
+    verification = config.verification(credential)
+    shown["verify"]["token_url"] = verification.token_url
+    shown["verify"]["ca_file"] = (
+        None if verification.ca_file is None else str(verification.ca_file)
+    )
+    shown["verify"]["proxy"] = verification.proxy
+    if shown["verify"]["expect"]["signature"] is None:
+        shown["verify"]["expect"]["signature"] = verification.signature.value
+    other = "object_id" if credential.provider.app_id is not None else "app_id"
+    del shown["provider"][other]
+    return shown
+
+
+def _shown(section: Section) -> dict[str, Any]:
+    keys = [key for key in type(section).model_fields if key not in _LATER]
+    return {key: _plain(getattr(section, key)) for key in keys}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it is written in the file."""
+    match value:
+        case Section():
+            return _shown(value)
+        case timedelta():
+            return format_duration(value)
+        case schema.Signature():
+            return (
+                {"jwks_url": value.url} if value.url is not None else value.mode.value
+            )
+        case Hours():
+            return format_hours(value)
+        case frozenset():
+            return format_days(value)
+        case Enum():
+            return value.value
+        case Reference() | Path():
+            return str(value)
+        case Mapping():
+            return {key: _plain(item) for key, item in value.items()}
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case _:
+            return value
+
+
+class _WholeFile(schema.File):
+    """A configuration file."""
+
+    credentials: list[schema.Credential] = []
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the grammar as JSON Schema 2020-12, for editors. What it cannot say is checked at load all the same."""
+    result = _WholeFile.model_json_schema(schema_generator=_Generator)
+    definitions = result["$defs"]
+    _describe(result, definitions)
+    for key, name in (
+        ("policy", "PolicySection"),
+        ("verify", "Verify"),
+        ("store", "StorePlace"),
+    ):
+        partial = {
+            word: value
+            for word, value in definitions[name].items()
+            if word != "required"
+        }
+        text = definitions["Defaults"]["properties"][key]["description"]
+        definitions["Defaults"]["properties"][key] = {**partial, "description": text}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "config.yaml of rotator",
+        **{key: value for key, value in result.items() if key != "title"},
+    }
+
+
+class _Generator(GenerateJsonSchema):
+    """Writes what pydantic would write in its own way: no titles, which only repeat the keys, and our durations."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Say that no field has a title."""
+        return False
+
+    def encode_default(self, dft: Any) -> Any:
+        """Write a default as the file would."""
+        return _plain(dft)
+
+
+def _describe(result: dict[str, Any], definitions: dict[str, Any]) -> None:
+    for module in (schema, systems):
+        for name, texts in _texts(inspect.getsource(module)).items():
+            target = result if name == "File" else definitions.get(name)
+            if target is None:
+                continue
+            for key, text in texts.items():
+                if key in target["properties"]:
+                    target["properties"][key]["description"] = text
+
+
+def _texts(source: str) -> dict[str, dict[str, str]]:
+    """Return the texts under the fields of every class, which Python itself does not keep."""
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        texts = found.setdefault(node.name, {})
+        for field, text in zip(node.body, node.body[1:], strict=False):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(text, ast.Expr)
+            ):
+                value = text.value
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    texts[field.target.id] = value.value
+    return found
