@@ -22,7 +22,7 @@ from rotator.stores.vault_wire import Reply, cleaned
 
 _FEWEST_KEPT, _FEW_KEPT = 2, 5
 _WORST_SKEW, _BAD_SKEW = timedelta(minutes=5), timedelta(minutes=1)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms|us|µs|ns)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PROBE = "rotator-check"  # stands for every document of the staging mount; it is never written
 
@@ -167,7 +167,7 @@ class _Examination:
         """Look at how many versions are kept, and that none of them is deleted by the clock."""
         mount, staging = self._settings.mount.strip("/"), self._settings.staging_mount.strip("/")
         consumers, staged = self._config(mount), self._config(staging)
-        if _delay(staged.get("delete_version_after")):
+        if go_duration(staged.get("delete_version_after")):
             self._fail(
                 "retention",
                 f"{staging} deletes versions after {staged['delete_version_after']}: claims and staged values would vanish",
@@ -189,7 +189,7 @@ class _Examination:
             (mount, config, f"vault write {mount}/config delete_version_after=0s"),
             (f"{mount}/{path}", facts, f"vault kv metadata put -mount={mount} -delete-version-after=0s {path}"),
         ):
-            if _delay(settings.get("delete_version_after")):
+            if go_duration(settings.get("delete_version_after")):
                 self._fail(
                     "retention",
                     f"{level} deletes versions after {settings['delete_version_after']}: a live secret would turn into 404",
@@ -242,7 +242,7 @@ class _Examination:
         self._findings.append(Finding(self._settings.name, check, Severity.WARN, message, hint))
 
 
-def _delay(value: object) -> timedelta:
+def go_duration(value: object) -> timedelta:
     """Return a Go duration, as Vault writes it; zero for `0s`, for a negative one (which switches it off) and for none."""
     if not isinstance(value, str) or value.startswith("-"):
         return timedelta(0)

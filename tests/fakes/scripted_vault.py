@@ -6,6 +6,7 @@ It knows just enough of KV version 2 for a store to work, counts what it is aske
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class Ask:
     query: str
     headers: Mapping[str, str]
     body: Any
+    client: str = ""  # the subject of the client certificate
 
     @property
     def token(self) -> str | None:
@@ -45,7 +47,7 @@ Script = Callable[[Ask], Answer | None]
 class ScriptedVault:
     """The server. script: answers instead of it, or returns None to let it answer by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.script: Script = lambda _: None
         self.asked: list[Ask] = []
         self.documents: dict[str, list[Any]] = {}
@@ -68,12 +70,14 @@ class ScriptedVault:
                 length = int(self.headers.get("Content-Length") or 0)
                 content = self.rfile.read(length)
                 parts = urlsplit(self.path)
+                peer = getattr(self.connection, "getpeercert", dict)() or {}
                 ask = Ask(
                     self.command.lower(),
                     parts.path.removeprefix("/v1/"),
                     parts.query,
                     {name.lower(): value for name, value in self.headers.items()},
                     json.loads(content) if content else None,
+                    str(peer.get("subject", "")),
                 )
                 answer = self.served.answer(ask)
                 if answer.drop:
@@ -100,7 +104,10 @@ class ScriptedVault:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that leave are expected
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.address = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:
