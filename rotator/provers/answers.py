@@ -52,7 +52,6 @@ _AADSTS: Mapping[int, str] = {
 _STANDARD = frozenset(
     {
         "invalid_request",
-        "invalid_client",
         "invalid_grant",
         "unauthorized_client",
         "unsupported_grant_type",
@@ -177,8 +176,9 @@ def _by_status(reply: Reply, where: str, now: datetime) -> Verdict:
 
 
 def _code(status: int, error: _Error, refused: bool) -> str:
-    for number in sorted(error.numbers):
-        if number in _AADSTS:
+    for number in sorted(error.numbers & _AADSTS.keys()):
+        # Under a status that refuses nobody, a code that speaks of the secret would mislead.
+        if refused or _AADSTS[number] not in ("invalid_client", "expired_secret"):
             return _AADSTS[number]
     if refused:
         text = f"{error.code.replace('_', ' ')}: {error.description}"

@@ -76,7 +76,7 @@ class Keys:
     def fault(self, token: Secret, parsed: Jwt, fetch: Fetch) -> Fault | None:
         """Return why the signature does not hold, None when it does.
 
-        Raises Unanswered (`keys_unreachable`) when the keys cannot be had, which says nothing about the token.
+        Raises Unanswered (`keys_unreachable`, or `tls_failed`) when the keys cannot be had, which says nothing about the token.
         """
         algorithm = parsed.header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in _KEY_TYPES:
@@ -130,6 +130,7 @@ class Keys:
 
     @staticmethod
     def _document(url: str, fetch: Fetch) -> dict[str, Any]:
+        code = "keys_unreachable"
         try:
             reply = fetch(url)
             if reply.status == 200:
@@ -137,9 +138,10 @@ class Keys:
             problem = f"it answered {reply.status}"
         except Unanswered as failure:
             problem = failure.message
+            code = failure.code if failure.code == "tls_failed" else code  # nobody needs to wait for that to pass
         except NotJson:
             problem = "it did not answer with JSON"
-        raise Unanswered("keys_unreachable", f"The issuer's signing keys cannot be had from {host_of(url)}: {problem}")
+        raise Unanswered(code, f"The issuer's signing keys cannot be had from {host_of(url)}: {problem}")
 
 
 def _fits(key: Mapping[str, Any], algorithm: str, key_id: object) -> bool:
