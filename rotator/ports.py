@@ -143,8 +143,13 @@ class Documents(Protocol):
 class Store(Protocol):
     """Where consumers read (`consumers`) and where only rotator reads (`staging`)."""
 
-    consumers: Documents
-    staging: Documents
+    @property
+    def consumers(self) -> Documents:
+        """Return the documents that consumers read."""
+
+    @property
+    def staging(self) -> Documents:
+        """Return the documents that only rotator reads."""
 
     def check(self, paths: Sequence[str]) -> Sequence[Finding]:
         """Look whether these consumer paths and the staging area can be used as needed. Repeatable, changes nothing."""

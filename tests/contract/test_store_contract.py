@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pytest
 
@@ -19,9 +19,7 @@ from rotator.ports import Documents, Store
 from rotator.secret import Fields, Secret
 from rotator.stores.embedded import EmbeddedStore, new_key
 from tests.fakes.memory_store import MemoryStore
-
-if TYPE_CHECKING:
-    from tests.servers.vault_server import VaultMounts
+from tests.integration.vault_bench import VaultBench
 
 PATH = "partners/kontrolle-plus/prod"
 
@@ -29,7 +27,9 @@ PATH = "partners/kontrolle-plus/prod"
 class Bench(Protocol):
     """A store, and what a test must be able to do behind its back."""
 
-    store: Store
+    @property
+    def store(self) -> Store:
+        """The store under test."""
 
     def lose_latest(self, documents: Documents, path: str) -> None:
         """Make the latest version unreadable while its number stays."""
@@ -52,12 +52,12 @@ class EmbeddedBench:
 
 
 @dataclass
-class VaultBench:
+class VaultSide:
     store: Store
-    mounts: VaultMounts
+    vault: VaultBench
 
     def lose_latest(self, documents: Documents, path: str) -> None:
-        self.mounts.root("delete", f"{self.mounts.consumers}/data/{path}")
+        self.vault.root("delete", f"{self.vault.consumers}/data/{path}")
 
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("vault", marks=pytest.mark.vault)])
@@ -68,8 +68,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     elif request.param == "embedded":
         made = EmbeddedBench(EmbeddedStore(tmp_path / "store", new_key(), SystemClock()))
     else:
-        mounts = request.getfixturevalue("vault_mounts")
-        made = VaultBench(mounts.store(), mounts)
+        vault = VaultBench(request.getfixturevalue("vault_server"))
+        request.addfinalizer(vault.close)
+        made = VaultSide(vault.store(), vault)
     yield made
     made.store.close()
 

@@ -70,7 +70,7 @@ class ScriptedVault:
                 length = int(self.headers.get("Content-Length") or 0)
                 content = self.rfile.read(length)
                 parts = urlsplit(self.path)
-                peer = getattr(self.connection, "getpeercert", dict)() or {}
+                peer: dict[str, object] = getattr(self.connection, "getpeercert", dict)() or {}
                 ask = Ask(
                     self.command.lower(),
                     parts.path.removeprefix("/v1/"),

@@ -741,7 +741,7 @@ def test_threads_share_few_connections_and_none_is_thrown_away(
 ) -> None:
     store = VaultStore(settings(vault, connections=4), clock)
     store.consumers.read(PATH)
-    vault.script = lambda _: time.sleep(0.002)  # type: ignore[func-returns-value]
+    vault.script = lambda _: time.sleep(0.002)
     threads = [threading.Thread(target=store.consumers.read, args=(PATH,)) for _ in range(24)]
     for thread in threads:
         thread.start()

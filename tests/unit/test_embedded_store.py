@@ -122,7 +122,7 @@ def test_the_key_is_told_apart_even_when_the_mark_is_gone(folder: Path, store: E
     assert caught.value.code == "store_key"
 
 
-def cut_to(length: int) -> Callable[[Path], None]:
+def cut_to(length: int) -> Callable[[Path], object]:
     return lambda file: file.write_bytes(file.read_bytes()[:length])
 
 
@@ -133,6 +133,16 @@ def flip(position: int) -> Callable[[Path], None]:
         file.write_bytes(bytes(content))
 
     return change
+
+
+def become_a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def become_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
 
 
 def renumber(file: Path) -> None:
@@ -153,8 +163,8 @@ def renumber(file: Path) -> None:
         flip(0),
         renumber,
         lambda file: file.write_bytes(b"something else\n" * 100),
-        lambda file: (file.unlink(), file.mkdir()),
-        lambda file: (file.unlink(), os.mkfifo(file)),
+        become_a_folder,
+        become_a_pipe,
     ],
 )
 def test_a_damaged_or_foreign_file_is_named_and_left_alone(
