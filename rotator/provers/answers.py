@@ -121,7 +121,8 @@ def read_answer(reply: Reply, cleaner: Cleaner, where: str, now: datetime) -> Gr
 
 def unanswered(failure: Unanswered, where: str) -> Verdict:
     """Return the verdict for a request that got no answer."""
-    return Verdict(Answer.SILENT, failure.code, f"No answer from {where} that counts: {failure.message}")
+    message = failure.message if where in failure.message else f"{where} gave no usable answer. {failure.message}"
+    return Verdict(Answer.SILENT, failure.code, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,7 @@ def test_an_assertion_with_a_certificate_names_it_by_its_sha256_and_is_signed_wi
 
 def test_no_two_assertions_are_alike(key: rsa.RSAPrivateKey) -> None:
     one, two = (form(presented(ClientAuth.PRIVATE_KEY_JWT, private_key=pem(key))) for _ in range(2))
-    options = {"verify_signature": False}
-    ids = {jwt.decode(sent["client_assertion"], options=options)["jti"] for sent in (one, two)}
+    ids = {jwt.decode(sent["client_assertion"], options={"verify_signature": False})["jti"] for sent in (one, two)}
     assert len(ids) == 2
 
 
