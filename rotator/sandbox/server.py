@@ -42,6 +42,8 @@ from rotator.sandbox.world import World, demo_world
 HOST = "127.0.0.1"
 _STOP_PATIENCE = 10.0  # seconds
 
+Connections = dict[tuple[str, int], asyncio.BaseTransport]  # by the peer's host and port
+
 
 class Memory(StrEnum):
     """Whether secrets outlive the sandbox, in `folder`/issuer-state.json."""
@@ -63,7 +65,7 @@ class Sandbox:
         self._state_file = folder / "issuer-state.json" if memory is Memory.KEEP else None
         self._thread: threading.Thread | None = None
         self._server: _Server | None = None
-        self._transports: dict[tuple[str, int], asyncio.BaseTransport] = {}
+        self._transports: Connections = {}
         self._stolen: list[bytearray] = []
         self._thief_port = 0
         self._failure: BaseException | None = None
@@ -225,7 +227,7 @@ class Sandbox:
             proxy_headers=False,
             timeout_graceful_shutdown=0,
         )
-        return _Server(config, ready)
+        return _Server(config, ready, self._transports)
 
     def _run(self, listener: socket.socket, ready: threading.Event) -> None:
         try:
@@ -277,19 +279,27 @@ class Sandbox:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn in a thread that is not the main one, saying when it answers."""
+    """uvicorn in a thread that is not the main one, saying when it answers and cutting every connection at its end."""
 
-    def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, ready: threading.Event, transports: Connections) -> None:
         super().__init__(config)
         self._ready = ready
+        self._transports = transports
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup(sockets)
         self._ready.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Cut what is open, as a machine does that loses its power, and end."""
+        for transport in list(self._transports.values()):
+            if isinstance(transport, asyncio.Transport):
+                transport.abort()
+        await super().shutdown(sockets)
 
-def _remembering(transports: dict[tuple[str, int], asyncio.BaseTransport]) -> type[H11Protocol]:
+
+def _remembering(transports: Connections) -> type[H11Protocol]:
     """Return uvicorn's protocol, which also notes its connections by peer: ASGI has no way to cut one."""
 
     class Protocol(H11Protocol):
