@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from cryptography import x509
 
+from rotator.app.config import load
 from rotator.sandbox.files import Pace, Scene, prepare_files, render_config
 from rotator.sandbox.world import PORT, demo_world
 
@@ -18,6 +19,12 @@ TOP = Path(__file__).parents[2] / "config.yaml"
 
 def test_the_sample_at_the_top_is_what_the_sandbox_writes() -> None:
     assert TOP.read_text(encoding="utf-8") == render_config(port=PORT, folder=".sandbox")
+
+
+def test_the_sample_at_the_top_loads_without_fault_or_warning() -> None:
+    loaded = load(TOP)
+    assert loaded.warnings == ()
+    assert len(loaded.config.credentials) == 2
 
 
 def test_the_configuration_tracks_applications_that_exist_and_the_demo_tracks_all() -> None:
