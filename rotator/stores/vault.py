@@ -279,9 +279,12 @@ def _versions(reply: Reply) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def _readable(facts: Mapping[str, Any], now: datetime) -> bool:
-    """Say whether a version can be read: a deletion time may lie in the future (delete_version_after)."""
+    """Say whether a version can be read: a deletion time may lie in the future (delete_version_after).
+
+    now: the server's Date, which is cut to whole seconds; what was deleted within that second is gone.
+    """
     gone_at = moment(facts.get("deletion_time"))
-    return not facts.get("destroyed") and (gone_at is None or gone_at > now)
+    return not facts.get("destroyed") and (gone_at is None or gone_at >= now + timedelta(seconds=1))
 
 
 def moment(text: object) -> datetime | None:

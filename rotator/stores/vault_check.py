@@ -220,14 +220,14 @@ class _Examination:
         return reply.data
 
     def _skew(self, health: Reply) -> None:
-        """Compare our clock with the server's Date, which counts whole seconds."""
+        """Compare our clock with the server's Date, which is cut to whole seconds: half of one is added to it."""
         host = urlsplit(self._settings.address).hostname or self._settings.address
         if health.at is None:
             self._findings.append(
                 Finding(host, "clock", Severity.SKIP, "the store sends no Date, so its clock is not known")
             )
             return
-        apart = abs(self._clock.now() - health.at)
+        apart = abs(self._clock.now() - health.at - timedelta(milliseconds=500))
         outcome = Severity.FAIL if apart > _WORST_SKEW else Severity.WARN if apart > _BAD_SKEW else Severity.OK
         hint = "" if outcome is Severity.OK else "Correct the clock that is wrong; nothing starts while they disagree."
         message = f"{apart.total_seconds():.1f} s from {host}"

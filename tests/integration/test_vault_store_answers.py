@@ -211,7 +211,11 @@ def test_a_server_that_cannot_be_reached_was_certainly_not_written(clock: Manual
     assert store.check([PATH])[0].exit_status == 69
 
 
-def test_a_login_that_gets_no_answer_does_not_make_the_write_unknown(vault: ScriptedVault, store: VaultStore) -> None:
+def test_a_login_that_gets_no_answer_does_not_make_the_write_unknown(
+    vault: ScriptedVault, store: VaultStore, clock: ManualClock
+) -> None:
+    store.consumers.read(PATH)
+    clock.advance(timedelta(hours=2))  # the token has ended
     vault.script = always("post", "/login", Answer(drop=True))
     with pytest.raises(Transient) as caught:
         store.consumers.write(PATH, fields(), 0)
@@ -373,10 +377,14 @@ def test_no_error_holds_the_request_it_came_from(vault: ScriptedVault, store: Va
     vault.script = always("post", "kv/data/", answer)
     with pytest.raises(OutcomeUnknown) as caught:
         store.consumers.write(PATH, fields(), 0)
-    error: BaseException | None = caught.value
-    while error is not None:
-        assert isinstance(error, RotatorError), type(error)
-        error = error.__cause__ or error.__context__
+    with pytest.raises(Transient) as caught_too:
+        vault.script = always("post", "rotator/metadata/", answer)
+        store.staging.write(PATH, fields(), 0)
+    for error in (caught.value, caught_too.value):
+        link: BaseException | None = error
+        while link is not None:
+            assert isinstance(link, RotatorError), type(link)
+            link = link.__cause__ or link.__context__
 
 
 # ----------------------------------------------------------------------------------------------------------- environment

@@ -115,8 +115,9 @@ class VaultBench:
         self._done("post", f"auth/{mount}/role/rotator", {**role, "token_ttl": "1h"})
 
         def token() -> Secret:
-            expires = datetime.now(UTC) + timedelta(minutes=5)
-            return Secret(pyjwt.encode({"sub": "rotator", "aud": "vault", "exp": expires}, key, "ES256"))
+            now = datetime.now(UTC)
+            claims = {"sub": "rotator", "aud": "vault", "iat": now, "nbf": now, "exp": now + timedelta(minutes=5)}
+            return Secret(pyjwt.encode(claims, key, "ES256"))
 
         return JwtAuth(token, "rotator", mount)
 
