@@ -1,6 +1,6 @@
 """What one section cannot know alone: names that must resolve, places that must differ, times that must fit.
 
-Pure: it opens, resolves and contacts nothing. `across` yields faults, `warnings` what is allowed but probably not meant.
+Pure: it opens, resolves and contacts nothing. `across` yields faults, `warnings` what is probably not meant.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from rotator.app.config.references import Reference, Scheme
 from rotator.app.config.schema import (
     FIELDS,
     ClientAuth,
-    Credential,
+    EntraApplication,
     PolicySection,
     SignatureMode,
+    StorePlace,
     Verify,
 )
 from rotator.app.config.source import Entry, Pending, Source
 from rotator.app.config.systems import EmbeddedStore, EntraProvider, VaultStore
-from rotator.app.config.values import format_duration, longest_closed
+from rotator.app.config.values import format_duration, is_name, longest_closed
 from rotator.app.config.yaml import KeyPath
 
 AnyStore = VaultStore | EmbeddedStore
@@ -48,13 +49,17 @@ def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
     yield from _provider_references(known)
     yield from _names(entries)
     for entry in entries:
-        if entry.model is not None:
-            yield from _resolved(known, entry, entry.model)
-            yield from _application(entry, entry.model)
-            yield from _times(entry, entry.model.policy)
-            yield from _proofs(entry, entry.model.verify)
-            yield from _request(known, entry, entry.model)
-            yield from _fields(entry, entry.model)
+        sound = entry.sound
+        yield from _resolved(known, entry)
+        if sound.provider is not None:
+            yield from _application(entry, sound.provider)
+        if sound.policy is not None:
+            yield from _times(entry, sound.policy)
+        if sound.verify is not None:
+            yield from _proofs(entry, sound.verify)
+            yield from _request(known, entry, sound.verify)
+        if sound.store is not None:
+            yield from _fields(entry, sound.store)
     yield from _shared(known, entries)
 
 
@@ -84,17 +89,11 @@ def warnings(known: Known, entries: Iterable[Entry]) -> Iterator[str]:
                 f"{label}.verify.expect: names neither audience nor roles, so a token for another API, or without its "
                 "grants, would count as a proof"
             )
-        if (
-            verify.token_url is None
-            and verify.scope
-            and not verify.scope.endswith("/.default")
-        ):
+        if verify.token_url is None and verify.scope and not verify.scope.endswith("/.default"):
             yield f"{label}.verify.scope: Entra grants client credentials only scopes that end in /.default"
 
 
-def references(
-    section: Section, path: KeyPath = ()
-) -> Iterator[tuple[KeyPath, Reference]]:
+def references(section: Section, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Reference]]:
     """Yield the secret references of a section with their paths."""
     for key in type(section).model_fields:
         value = getattr(section, key)
@@ -118,40 +117,23 @@ def _mounts(known: Known) -> Iterator[Pending]:
             continue
         other = staging.get((store.address, store.namespace, store.mount))
         if other is not None:
-            message = (
-                "the staging mount of this store"
-                if other == name
-                else f'the staging mount of store "{other}"'
-            )
+            message = "the staging mount of this store" if other == name else f'the staging mount of store "{other}"'
             hint = "Unverified values lie in staging: give it a mount of its own that only rotator may read."
-            yield Pending(
-                known.main, ("stores", name, "mount"), f"is also {message}", hint
-            )
+            yield Pending(known.main, ("stores", name, "mount"), f"is also {message}", hint)
 
 
 def _store_references(known: Known) -> Iterator[Pending]:
     needs: dict[str, set[str]] = {}
     for name, store in known.stores.items():
-        needs[name] = {
-            found.store
-            for _, found in references(store)
-            if found.scheme is Scheme.VAULT
-        }
+        needs[name] = {found.store for _, found in references(store) if found.scheme is Scheme.VAULT}
     for name, store in known.stores.items():
         for path, found in references(store, ("stores", name)):
             if found.scheme is not Scheme.VAULT:
                 continue
             yield from _unknown_store(known, path, found)
             if name in _reachable(needs, found.store):
-                message = (
-                    f'leads back into store "{name}", which cannot be opened without it'
-                )
-                yield Pending(
-                    known.main,
-                    path,
-                    message,
-                    "Keep it in env:, file: or cred:, or in another store.",
-                )
+                message = f'leads back into store "{name}", which cannot be opened without it'
+                yield Pending(known.main, path, message, "Keep it in env:, file: or cred:, or in another store.")
 
 
 def _reachable(needs: Mapping[str, set[str]], start: str) -> set[str]:
@@ -174,20 +156,14 @@ def _provider_references(known: Known) -> Iterator[Pending]:
 
 def _unknown_store(known: Known, path: KeyPath, found: Reference) -> Iterator[Pending]:
     if found.store not in known.store_names:
-        yield Pending(
-            known.main, path, *_no_such("store", found.store, known.store_names)
-        )
+        yield Pending(known.main, path, *_no_such("store", found.store, known.store_names))
 
 
 def _no_such(what: str, name: str, names: frozenset[str]) -> tuple[str, str]:
     guess = did_you_mean(name, names)
     if guess:
         return f'no {what} is called "{name}".{guess}', ""
-    hint = (
-        f"Known: {one_of(sorted(names)[:10])}."
-        if names
-        else f"There is none yet: add it under {what}s."
-    )
+    hint = f"Known: {one_of(sorted(names)[:10])}." if names else f"There is none yet: add it under {what}s."
     return f'no {what} is called "{name}".', hint
 
 
@@ -202,41 +178,23 @@ def _names(entries: Iterable[Entry]) -> Iterator[Pending]:
             continue
         if (other := first.setdefault(name, entry)) is not entry:
             message = f"this name is taken: {other.label} has it"
-            yield entry.fault(
-                ("name",),
-                message,
-                "A name is for ever that of one credential; choose another.",
-            )
+            yield entry.fault(("name",), message, "A name is for ever that of one credential; choose another.")
 
 
-def _resolved(known: Known, entry: Entry, credential: Credential) -> Iterator[Pending]:
-    if credential.provider.use not in known.provider_names:
-        yield entry.fault(
-            ("provider", "use"),
-            *_no_such("provider", credential.provider.use, known.provider_names),
-        )
-    if credential.store.use not in known.store_names:
-        yield entry.fault(
-            ("store", "use"),
-            *_no_such("store", credential.store.use, known.store_names),
-        )
+def _resolved(known: Known, entry: Entry) -> Iterator[Pending]:
+    for section, names in (("provider", known.provider_names), ("store", known.store_names)):
+        said = entry.merged.get(section)
+        use = said.get("use") if isinstance(said, dict) else None
+        if isinstance(use, str) and is_name(use) and use not in names:
+            yield entry.fault((section, "use"), *_no_such(section, use, names))
 
 
-def _application(entry: Entry, credential: Credential) -> Iterator[Pending]:
-    provider = credential.provider
+def _application(entry: Entry, provider: EntraApplication) -> Iterator[Pending]:
     if provider.app_id is None and provider.object_id is None:
-        yield entry.fault(
-            ("provider",),
-            "`app_id` or `object_id` is missing",
-            "Say which application it is.",
-        )
+        yield entry.fault(("provider",), "`app_id` or `object_id` is missing", "Say which application it is.")
     if provider.app_id is not None and provider.object_id is not None:
         hint = "Keep one: two names could one day mean two applications."
-        yield entry.fault(
-            ("provider", "object_id"),
-            "`app_id` already says which application it is",
-            hint,
-        )
+        yield entry.fault(("provider", "object_id"), "`app_id` already says which application it is", hint)
 
 
 def _shared(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
@@ -244,30 +202,18 @@ def _shared(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
     paths: dict[tuple[object, ...], Entry] = {}
     applications: dict[tuple[object, ...], Entry] = {}
     for entry in entries:
-        if (credential := entry.model) is None:
-            continue
-        place = (
-            *_place(known.stores.get(credential.store.use), credential.store.use),
-            credential.store.path,
-        )
-        if (other := paths.setdefault(place, entry)) is not entry:
-            hint = "Two credentials would overwrite each other; give each a path of its own."
-            yield entry.fault(
-                ("store", "path"), f"{other.label} writes there already", hint
-            )
-        if not credential.application:
-            continue
-        provider = known.providers.get(credential.provider.use)
-        issuer = provider.issuer if provider is not None else credential.provider.use
-        key = "app_id" if credential.provider.app_id else "object_id"
-        application = (issuer, credential.application, credential.provider.credential)
-        if (other := applications.setdefault(application, entry)) is not entry:
-            hint = "Two credentials would retire each other's secrets; an application is rotated by one."
-            yield entry.fault(
-                ("provider", key),
-                f"{other.label} rotates this application already",
-                hint,
-            )
+        if (store := entry.sound.store) is not None:
+            place = (*_place(known.stores.get(store.use), store.use), store.path)
+            if (other := paths.setdefault(place, entry)) is not entry:
+                hint = "Two credentials would overwrite each other; give each a path of its own."
+                yield entry.fault(("store", "path"), f"{other.label} writes there already", hint)
+        if (provider := entry.sound.provider) is not None and provider.application:
+            issuer = known.providers.get(provider.use)
+            application = (provider.use if issuer is None else issuer.issuer, provider.application, provider.credential)
+            if (other := applications.setdefault(application, entry)) is not entry:
+                hint = "Two credentials would retire each other's secrets; an application is rotated by one."
+                key = "app_id" if provider.app_id is not None else "object_id"
+                yield entry.fault(("provider", key), f"{other.label} rotates this application already", hint)
 
 
 def _place(store: AnyStore | None, name: str) -> tuple[object, ...]:
@@ -278,22 +224,13 @@ def _place(store: AnyStore | None, name: str) -> tuple[object, ...]:
 
 def _times(entry: Entry, policy: PolicySection) -> Iterator[Pending]:
     hint = "A fresh secret would be due at once."
-    yield from _shorter(
-        entry, "rotate_before", policy.rotate_before, "lifetime", policy.lifetime, hint
-    )
+    yield from _shorter(entry, "rotate_before", policy.rotate_before, "lifetime", policy.lifetime, hint)
     hint = "The old secret would expire before its grace ends."
-    yield from _shorter(
-        entry, "grace", policy.grace, "rotate_before", policy.rotate_before, hint
-    )
+    yield from _shorter(entry, "grace", policy.grace, "rotate_before", policy.rotate_before, hint)
 
 
 def _shorter(
-    entry: Entry,
-    short: str,
-    short_is: timedelta,
-    long: str,
-    long_is: timedelta,
-    why: str,
+    entry: Entry, short: str, short_is: timedelta, long: str, long_is: timedelta, why: str
 ) -> Iterator[Pending]:
     """Two times of the policy that must differ; the fault stands where it was said last, else at the shorter one."""
     if short_is < long_is:
@@ -303,15 +240,11 @@ def _shorter(
     if _nearest(entry, small, large) == small:
         how = "longer than" if short_is > long_is else "as long as"
         message = f"{here} is {how} {long} ({there}{_origin(entry, large)})."
-        yield entry.fault(
-            small, message, f"{why} Use less than {there} here, or a larger {long}."
-        )
+        yield entry.fault(small, message, f"{why} Use less than {there} here, or a larger {long}.")
     else:
         how = "shorter than" if short_is > long_is else "as short as"
         message = f"{there} is {how} {short} ({here}{_origin(entry, small)})."
-        yield entry.fault(
-            large, message, f"{why} Use more than {here} here, or a smaller {short}."
-        )
+        yield entry.fault(large, message, f"{why} Use more than {here} here, or a smaller {short}.")
 
 
 def _nearest(entry: Entry, *paths: KeyPath) -> KeyPath:
@@ -331,44 +264,26 @@ def _proofs(entry: Entry, verify: Verify) -> Iterator[Pending]:
     least = (verify.proofs - 1) * verify.spacing
     if least < verify.deadline:
         return
-    path = _nearest(
-        entry, ("verify", "deadline"), ("verify", "spacing"), ("verify", "proofs")
-    )
+    path = _nearest(entry, ("verify", "deadline"), ("verify", "spacing"), ("verify", "proofs"))
     message = (
         f"{verify.proofs} proofs, {format_duration(verify.spacing)} apart, take at least {format_duration(least)}; "
         f"the deadline is {format_duration(verify.deadline)}."
     )
-    yield entry.fault(
-        path,
-        message,
-        "No version could ever be proved. Use fewer proofs, less spacing, or more time.",
-    )
+    yield entry.fault(path, message, "No version could ever be proved. Use fewer proofs, less spacing, or more time.")
 
 
-def _request(known: Known, entry: Entry, credential: Credential) -> Iterator[Pending]:
-    verify = credential.verify
+def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
     if verify.client_auth is ClientAuth.PRIVATE_KEY_JWT:
-        message = (
-            "signs with the key of a certificate, and what is rotated here is a secret"
-        )
+        message = "signs with the key of a certificate, and what is rotated here is a secret"
         hint = f"Use {ClientAuth.POST} or {ClientAuth.BASIC}."
         yield entry.fault(("verify", "client_auth"), message, hint)
-    if (
-        verify.token_url is None
-        and verify.scope is None
-        and credential.provider.use in known.providers
-    ):
+    provider = entry.sound.provider
+    if verify.token_url is None and verify.scope is None and provider is not None and provider.use in known.providers:
         message = "`scope` is missing: Entra gives no token without one"
-        yield entry.fault(
-            ("verify",), message, "Name the API, such as api://example/.default."
-        )
+        yield entry.fault(("verify",), message, "Name the API, such as api://example/.default.")
     expect = ("verify", "expect")
-    if not entry.merged["verify"]["expect"] and (
-        entry.says(expect) or entry.inherits(expect)
-    ):
-        message = (
-            "names nothing that a token must be; an empty list of checks proves nothing"
-        )
+    if not entry.merged["verify"]["expect"] and (entry.says(expect) or entry.inherits(expect)):
+        message = "names nothing that a token must be; an empty list of checks proves nothing"
         yield entry.fault(expect, message, "Say at least `aud`, or leave the key out.")
     yield from _plain_http(entry, verify)
 
@@ -379,11 +294,7 @@ def _plain_http(entry: Entry, verify: Verify) -> Iterator[Pending]:
     if signature is not None and signature.mode is SignatureMode.JWKS_URL:
         urls["verify", "expect", "signature", "jwks_url"] = signature.url
     for path, url in urls.items():
-        if (
-            url is not None
-            and urlsplit(url).scheme == "http"
-            and not verify.unsafe_plain_http
-        ):
+        if url is not None and urlsplit(url).scheme == "http" and not verify.unsafe_plain_http:
             hint = "Use https; or, for an endpoint on this machine only, say verify.unsafe_plain_http: true."
             yield entry.fault(path, "must be https", hint)
     if verify.unsafe_plain_http and verify.proxy is not None:
@@ -391,16 +302,12 @@ def _plain_http(entry: Entry, verify: Verify) -> Iterator[Pending]:
         yield entry.fault(("verify", "proxy"), "excludes unsafe_plain_http", hint)
 
 
-def _fields(entry: Entry, credential: Credential) -> Iterator[Pending]:
+def _fields(entry: Entry, store: StorePlace) -> Iterator[Pending]:
     taken: dict[str, str] = {}
     for ours in FIELDS:
-        theirs = credential.store.fields.get(ours, ours)
+        theirs = store.fields.get(ours, ours)
         other = taken.setdefault(theirs, ours)
         if other != ours:
-            mapped = ours if ours in credential.store.fields else other
+            mapped = ours if ours in store.fields else other
             message = f"`{theirs}` would hold two of our fields: {other} and {ours}"
-            yield entry.fault(
-                ("store", "fields", mapped),
-                message,
-                "Give every field a name of its own.",
-            )
+            yield entry.fault(("store", "fields", mapped), message, "Give every field a name of its own.")

@@ -77,7 +77,7 @@ class Config:
             provider=credential.provider.use,
             kind=provider.kind,
             issuer=provider.issuer,
-            application=credential.application,
+            application=credential.provider.application,
             store=credential.store.use,
             path=credential.store.path,
             policy=policy(credential.policy),
@@ -103,11 +103,7 @@ class Config:
         verify = credential.verify
         # A bare `jwks` means the issuer's own metadata, and so does silence for Entra.
         signature = verify.expect.signature or Signature(SignatureMode.JWKS)
-        keys_url = (
-            provider.metadata_url
-            if signature.mode is SignatureMode.JWKS
-            else signature.url
-        )
+        keys_url = provider.metadata_url if signature.mode is SignatureMode.JWKS else signature.url
         return Verification(
             token_url=verify.token_url or provider.token_url,
             client_auth=verify.client_auth,
@@ -119,8 +115,7 @@ class Config:
             client_id=verify.client_id,
             tenant=provider.tenant,
             ca_file=verify.ca_file or provider.ca_file,
-            proxy=verify.proxy
-            or (None if verify.unsafe_plain_http else provider.proxy),
+            proxy=verify.proxy or (None if verify.unsafe_plain_http else provider.proxy),
             unsafe_plain_http=verify.unsafe_plain_http,
         )
 
@@ -135,13 +130,7 @@ class Config:
     @property
     def systemd_credentials(self) -> tuple[str, ...]:
         """Return the names of all `cred:` references, for the command line that would provide them."""
-        return tuple(
-            dict.fromkeys(
-                found.name
-                for _, found in self.references()
-                if found.scheme is Scheme.CRED
-            )
-        )
+        return tuple(dict.fromkeys(found.name for _, found in self.references() if found.scheme is Scheme.CRED))
 
 
 def policy(section: PolicySection) -> model.Policy:

@@ -6,7 +6,7 @@ A key is repeated only where it looks like a key: in `{token: pa,ss}` the second
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -21,42 +21,33 @@ from rotator.app.config.yaml import KeyPath
 _SAFE_KEY = re.compile(r"[a-z][a-z0-9_]{0,30}\Z", re.ASCII)
 
 _SHAPES = {
-    "string_type": "must be text; put it in quotes",
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping",
     "mapping_type": "must be a mapping",
     "model_type": "must be a mapping",
     "model_attributes_type": "must be a mapping",
-    "none_required": "must be null",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A fault with its path in the data that was checked. at_key: the key is what is wrong, not its value."""
+    """A fault with its path in the data that was checked.
+
+    at_key: the last key of the path is what is wrong, not its value. extra: the key has no meaning here.
+    """
 
     path: KeyPath
     message: str
     hint: str = ""
     at_key: bool = False
+    extra: bool = False
 
 
-def explain(
-    error: ValidationError, model: type[Section], data: object
-) -> list[Explained]:
+def explain(error: ValidationError, model: type[Section], data: object) -> list[Explained]:
     """Return the faults of one validation. Those of a section whose `kind` or `method` is wrong are only that one."""
-    faults = [
-        _explained(detail, model, data)
-        for detail in error.errors(include_url=False, include_input=False)
-    ]
-    choices = {
-        fault.path[:-1]
-        for fault in faults
-        if fault.path and fault.path[-1] in ("kind", "method")
-    }
+    faults = [_explained(detail, model, data) for detail in error.errors(include_url=False, include_input=False)]
+    choices = {fault.path[:-1] for fault in faults if fault.path and fault.path[-1] in ("kind", "method")}
     return [
         fault
         for fault in faults
@@ -69,18 +60,15 @@ def _explained(detail: ErrorDetails, model: type[Section], data: object) -> Expl
     loc, kind = detail["loc"], detail["type"]
     if loc and loc[-1] == "[key]":
         message, hint = _sentence(detail)
-        return Explained(
-            _plain(loc[:-2]),
-            f"the key {message}" if not message.startswith("must") else message,
-            hint,
-        )
-    path = _plain(loc)
+        start = "a key is " if message.startswith("not") else "a key " if message.startswith("must") else ""
+        return Explained(_walk(model, loc[:-1])[0], start + message, hint, at_key=True)
+    path, annotation = _walk(model, loc)
     if kind == "missing":
         return Explained(path[:-1], f"`{path[-1]}` is missing")
     if kind == "extra_forbidden":
-        return _unknown_key(path, _keys(_annotation(model, loc[:-1])), data)
+        return _unknown_key(path, _keys(_walk(model, loc[:-1])[1]), data)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return _wrong_variant(path, _annotation(model, loc), data)
+        return _wrong_variant(path, annotation, data)
     message, hint = _sentence(detail)
     return Explained(path, message, hint)
 
@@ -90,89 +78,69 @@ def _sentence(detail: ErrorDetails) -> tuple[str, str]:
     if isinstance(wrong := context.get("error"), Wrong):
         return wrong.message, wrong.hint
     if kind in ("literal_error", "enum"):
-        return f"must be one of {_choices(str(context['expected']))}", ""
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = (
-            f"at least {context['ge']}"
-            if "ge" in context
-            else f"at most {context['le']}"
-        )
-        return f"must be {bound}", ""
+        expected = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"must be {'one of ' if ',' in expected else ''}{expected}", ""
     return _SHAPES.get(kind, "not what is allowed here"), ""
-
-
-def _choices(expected: str) -> str:
-    return expected.replace("'", "").replace(" or ", ", ")
-
-
-def _plain(loc: tuple[str | int, ...]) -> KeyPath:
-    """Drop the marks that pydantic puts into a location for the variant it tried."""
-    return tuple(
-        part for part in loc if not (isinstance(part, str) and part.startswith("@"))
-    )
 
 
 def _unknown_key(path: KeyPath, known: list[str], data: object) -> Explained:
     key = str(path[-1])
     allowed = f"Allowed: {one_of(known)}." if known else ""
-    value = data
-    for part in path:
-        value = value[part] if isinstance(value, Mapping | list) else None  # type: ignore[index]
-    if not _SAFE_KEY.match(key) or value is None:
-        return Explained(path, "an unknown key", allowed, at_key=True)
-    return Explained(
-        path, f'unknown key "{key}".{did_you_mean(key, known)}', allowed, at_key=True
-    )
+    if not _SAFE_KEY.match(key) or _at(data, path) is None:
+        return Explained(path, "an unknown key", allowed, at_key=True, extra=True)
+    message = f'unknown key "{key}".{did_you_mean(key, known)}'
+    return Explained(path, message, allowed, at_key=True, extra=True)
 
 
 def _wrong_variant(path: KeyPath, annotation: Any, data: object) -> Explained:
-    tags = [
-        member.__metadata__[-1].tag.removeprefix("@") for member in _members(annotation)
-    ]
+    known = list(_variants(annotation))
     key = "method" if path[-1] == "auth" else "kind"
-    value = data
-    for part in path:
-        value = value[part]  # type: ignore[index]
+    value = _at(data, path)
     if not isinstance(value, Mapping):
-        return Explained(
-            path, "must be a mapping", f"Begin with {key}: one of {one_of(tags)}."
-        )
+        return Explained(path, "must be a mapping", f"Begin with {key}: one of {one_of(known)}.")
     if value.get(key) is None:
-        return Explained(path, f"`{key}` is missing; one of {one_of(tags)}")
-    guess = did_you_mean(str(value[key]), tags)
-    return Explained(
-        (*path, key),
-        f"must be one of {one_of(tags)}.{guess}"
-        if guess
-        else f"must be one of {one_of(tags)}",
-    )
+        return Explained(path, f"`{key}` is missing; one of {one_of(known)}")
+    guess = did_you_mean(str(value[key]), known)
+    return Explained((*path, key), f"must be one of {one_of(known)}{guess and '.' + guess}")
 
 
-def _members(annotation: Any) -> Iterator[Any]:
-    """Yield the variants of a tagged union."""
-    while hasattr(annotation, "__metadata__") and not hasattr(
-        annotation.__metadata__[-1], "tag"
-    ):
-        annotation = annotation.__origin__
-    yield from get_args(annotation)
+def _at(data: object, path: KeyPath) -> object:
+    """Return what stands at a path, None where there is nothing."""
+    for part in path:
+        try:
+            data = data[part]  # type: ignore[index]
+        except (LookupError, TypeError):
+            return None
+    return data
 
 
-def _annotation(model: type[Section], loc: tuple[str | int, ...]) -> Any:
-    """Return the type at a location: walk down the models as pydantic did."""
+def _walk(model: type[Section], loc: tuple[str | int, ...]) -> tuple[KeyPath, Any]:
+    """Return the path in the data and the type there: a location of pydantic also names the variants it tried."""
+    path: list[str | int] = []
     current: Any = model
     for part in loc:
+        variant = _variants(current).get(str(part).removeprefix("@")) if str(part).startswith("@") else None
+        if variant is not None:
+            current = variant
+            continue
+        path.append(part)
         bare = _bare(current)
-        if isinstance(part, str) and part.startswith("@"):
-            current = next(
-                m for m in _members(current) if m.__metadata__[-1].tag == part
-            )
-        elif isinstance(bare, type) and issubclass(bare, Section):
+        if isinstance(bare, type) and issubclass(bare, Section):
             field = bare.model_fields.get(str(part))
             current = field.annotation if field is not None else None
         else:
             arguments = get_args(bare)
             current = arguments[-1] if arguments else None
-    return current
+    return tuple(path), current
+
+
+def _variants(annotation: Any) -> dict[str, Any]:
+    """Return the variants of a tagged union by their names; none for anything else."""
+    while hasattr(annotation, "__metadata__"):
+        annotation = annotation.__origin__
+    tagged = [member for member in get_args(annotation) if hasattr(member, "__metadata__")]
+    marks = [(member, getattr(member.__metadata__[-1], "tag", None)) for member in tagged]
+    return {mark.removeprefix("@"): member for member, mark in marks if mark is not None}
 
 
 def _bare(annotation: Any) -> Any:
@@ -181,9 +149,7 @@ def _bare(annotation: Any) -> Any:
         if hasattr(annotation, "__metadata__"):
             annotation = annotation.__origin__
             continue
-        arguments = [
-            argument for argument in get_args(annotation) if argument is not type(None)
-        ]
+        arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
         if len(arguments) == 1 and type(None) in get_args(annotation):
             annotation = arguments[0]
             continue

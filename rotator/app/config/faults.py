@@ -25,14 +25,8 @@ class Fault:
     hint: str = ""
 
     def __str__(self) -> str:
-        place = (
-            f"{self.file}:{self.line}:{self.column}" if self.line else str(self.file)
-        )
-        text = (
-            f"{place}: {self.path}: {self.message}"
-            if self.path
-            else f"{place}: {self.message}"
-        )
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else str(self.file)
+        text = f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
         return f"{text}\n  {self.hint}" if self.hint else text
 
 
@@ -43,11 +37,7 @@ class ConfigFaults(Misconfigured):
         self.faults = tuple(faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         text = "\n".join([*map(str, self.faults), f"{count}; nothing was contacted."])
-        super().__init__(
-            text,
-            hint="Mend it, then look again: rotator check --offline",
-            code="config_refused",
-        )
+        super().__init__(text, hint="Mend it, then look again: rotator check --offline", code="config_refused")
 
 
 def key_path(parts: Iterable[str | int]) -> str:

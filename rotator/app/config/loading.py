@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,20 +18,15 @@ from pydantic import ValidationError
 
 from rotator.app.config.checks import Known, across, warnings
 from rotator.app.config.config import Config
-from rotator.app.config.explain import explain
+from rotator.app.config.explain import Explained, explain
 from rotator.app.config.faults import ConfigFaults, Fault
 from rotator.app.config.parts import Section
+from rotator.app.config.references import Reference, Resolver
 from rotator.app.config.schema import Credential, File, IncludedFile
-from rotator.app.config.source import (
-    Entry,
-    Pending,
-    Source,
-    entries,
-    included,
-    placed,
-    read,
-)
+from rotator.app.config.source import NOTHING, Entry, Pending, Sound, Source, entries, included, placed, read, without
+from rotator.app.config.yaml import find_text
 from rotator.errors import Misconfigured
+from rotator.secret import Secret
 
 S = TypeVar("S", bound=Section)
 
@@ -41,12 +36,30 @@ PLACES: Final = (Path("config.yaml"), Path("/etc/rotator/config.yaml"))
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that can be used. digest: SHA-256 in hex over the bytes of all files. files: all that were read."""
+    """A configuration that can be used. digest: SHA-256 in hex over the bytes of all `files`, in their order."""
 
     config: Config
     warnings: tuple[str, ...]
     digest: str
     files: tuple[Path, ...]
+
+    def locate(self, reference: Reference) -> str:
+        """Return where a reference stands, as `file:line:column: `, or nothing when the files have changed since."""
+        for path in self.files:
+            source, _ = read(path)
+            if source is not None and (spot := find_text(source.text, reference.written)) is not None:
+                return f"{path}:{spot.line}:{spot.column}: "
+        return ""
+
+    def resolver(
+        self,
+        environ: Mapping[str, str],
+        vault: Callable[[Reference], Secret] | None = None,
+        argv: Sequence[str] = ("rotator", "check"),
+    ) -> Resolver:
+        """Return what fetches the secrets named here; `vault` and `argv` as for `Resolver`."""
+        names = self.config.systemd_credentials
+        return Resolver(environ, vault=vault, locate=self.locate, credentials=names, argv=argv)
 
 
 def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
@@ -54,29 +67,20 @@ def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
 
     Raises Misconfigured, naming every place that was looked at.
     """
-    for origin, named in (
-        ("--config", explicit),
-        (f"${VARIABLE}", environ.get(VARIABLE)),
-    ):
+    for origin, named in (("--config", explicit), (f"${VARIABLE}", environ.get(VARIABLE))):
         if named:
             if not os.path.lexists(named):
                 hint = "Correct the path."
                 raise Misconfigured(
-                    f"There is no file {named}, which {origin} names.",
-                    hint=hint,
-                    code="config_missing",
+                    f"There is no file {named}, which {origin} names.", hint=hint, code="config_missing"
                 )
             return Path(named)
     for path in PLACES:
         if os.path.lexists(path):
             return path
     looked = f"--config and ${VARIABLE} are not given; {Path.cwd() / PLACES[0]} and {PLACES[1]} do not exist."
-    hint = (
-        "Name one with --config FILE. To try it out without any server: rotator sandbox"
-    )
-    raise Misconfigured(
-        f"No configuration was found: {looked}", hint=hint, code="config_missing"
-    )
+    hint = "Name one with --config FILE. To try it out without any server: rotator sandbox"
+    raise Misconfigured(f"No configuration was found: {looked}", hint=hint, code="config_missing")
 
 
 def load(path: Path) -> Loaded:
@@ -86,10 +90,8 @@ def load(path: Path) -> Loaded:
         raise ConfigFaults(faults)
     if not isinstance(main.data, dict):
         what = "the file is empty" if main.data is None else "must be a mapping"
-        raise ConfigFaults(
-            [*faults, Fault(path, 1, 1, "", what, "Begin with `version: 1`.")]
-        )
-    sources, more = _included(main)
+        raise ConfigFaults([*faults, Fault(path, 1, 1, "", what, "Begin with `version: 1`.")])
+    paths, sources, more = _included(main)
     faults.extend(more)
     pending: list[Pending] = []
     with _without_plugins():
@@ -101,30 +103,15 @@ def load(path: Path) -> Loaded:
     if pending:
         faults.extend(placed(pending))
     if faults or file is None:
-        order = {source.path: number for number, source in enumerate([main, *sources])}
-        raise ConfigFaults(
-            sorted(
-                faults,
-                key=lambda fault: (order.get(fault.file, 0), fault.line, fault.column),
-            )
-        )
+        raise ConfigFaults(sorted(faults, key=lambda fault: (paths.index(fault.file), fault.line, fault.column)))
     credentials = tuple(entry.model for entry in found if entry.model is not None)
-    config = Config(
-        main.path,
-        file.state,
-        known.stores,
-        known.providers,
-        credentials,
-        file.service,
-        file.audit,
-    )
+    config = Config(main.path, file.state, known.stores, known.providers, credentials, file.service, file.audit)
     files = tuple(source.path for source in (main, *sources))
-    return Loaded(
-        config, tuple(warnings(known, found)), _digest([main, *sources]), files
-    )
+    return Loaded(config, tuple(warnings(known, found)), _digest([main, *sources]), files)
 
 
-def _included(main: Source) -> tuple[list[Source], list[Fault]]:
+def _included(main: Source) -> tuple[list[Path], list[Source], list[Fault]]:
+    """Return all files in their order, those of them that could be read, and the faults of the others."""
     patterns = main.data.get("include")
     paths, pending = included(main, patterns if isinstance(patterns, list) else ())
     faults = placed(pending)
@@ -134,12 +121,10 @@ def _included(main: Source) -> tuple[list[Source], list[Fault]]:
         faults.extend(more)
         if source is not None and not (source.data is None and more):
             sources.append(source)
-    return sources, faults
+    return [main.path, *paths], sources, faults
 
 
-def _checked_file(
-    main: Source, sources: Sequence[Source], pending: list[Pending]
-) -> File | None:
+def _checked_file(main: Source, sources: Sequence[Source], pending: list[Pending]) -> File | None:
     """Check everything but the credentials, in all files."""
     # Sections that are left out are checked as empty ones, so that pydantic builds one validator and not one a section.
     data = {"state": {}, "service": {}, "audit": {}, "defaults": {}, **main.data}
@@ -156,31 +141,13 @@ def _check_defaults(main: Source, pending: list[Pending]) -> None:
     defaults = main.data.get("defaults")
     if not isinstance(defaults, dict):
         return
-    sections = {
-        key: defaults[key]
-        for key in ("policy", "verify", "store")
-        if isinstance(defaults.get(key), dict)
-    }
+    sections = {key: defaults[key] for key in ("policy", "verify", "store") if isinstance(defaults.get(key), dict)}
     try:
-        Credential.model_validate(
-            {"policy": {}, "verify": {}, **sections}, context={"base": main.base}
-        )
+        Credential.model_validate({"policy": {}, "verify": {}, **sections}, context={"base": main.base})
     except ValidationError as error:
         for fault in explain(error, Credential, sections):
-            if (
-                fault.path[:1]
-                and fault.path[0] in sections
-                and not fault.message.endswith("is missing")
-            ):
-                pending.append(
-                    Pending(
-                        main,
-                        ("defaults", *fault.path),
-                        fault.message,
-                        fault.hint,
-                        fault.at_key,
-                    )
-                )
+            if fault.path[:1] and fault.path[0] in sections and not fault.message.endswith("is missing"):
+                pending.append(Pending(main, ("defaults", *fault.path), fault.message, fault.hint, fault.at_key))
 
 
 def _check_entries(known: Known, found: list[Entry], pending: list[Pending]) -> None:
@@ -189,67 +156,71 @@ def _check_entries(known: Known, found: list[Entry], pending: list[Pending]) -> 
             pending.append(entry.fault((), "must be a mapping"))
             continue
         try:
-            entry.model = Credential.model_validate(
-                entry.merged, context={"base": entry.source.base}
-            )
+            model = Credential.model_validate(entry.merged, context={"base": entry.source.base})
         except ValidationError as error:
             faults = explain(error, Credential, entry.merged)
+            entry.sound = _sound(entry, faults)
             if _of_another_kind(known, entry):
                 faults = [fault for fault in faults if fault.path[:1] != ("provider",)]
-            pending.extend(
-                entry.fault(fault.path, fault.message, fault.hint, fault.at_key)
-                for fault in faults
-            )
+                entry.sound = replace(entry.sound, provider=None)
+            pending.extend(entry.fault(fault.path, fault.message, fault.hint, fault.at_key) for fault in faults)
+        else:
+            entry.model = model
+            entry.sound = Sound(model.provider, model.store, model.verify, model.policy)
+
+
+_STAND_INS: Final[Mapping[str, object]] = {
+    "name": "x",
+    "provider": {"use": "x"},
+    "store": {"use": "x", "path": "x"},
+    "verify": {"expect": {}},
+    "policy": {},
+}
+
+
+def _sound(entry: Entry, faults: Sequence[Explained]) -> Sound:
+    """Return the sections that are right when keys that have no meaning are taken away."""
+    wrong = {fault.path[0] for fault in faults if fault.path and not fault.extra}
+    data = {key: without(value, [fault.path[1:] for fault in faults if fault.extra and fault.path[:1] == (key,)])
+            for key, value in entry.merged.items() if key in _STAND_INS and key not in wrong}  # fmt: skip
+    try:
+        model = Credential.model_validate({**_STAND_INS, **data}, context={"base": entry.source.base})
+    except ValidationError:
+        return NOTHING  # a section that is right only together with one that is not
+    return Sound(*(getattr(model, key) if key in data else None for key in ("provider", "store", "verify", "policy")))
 
 
 def _of_another_kind(known: Known, entry: Entry) -> bool:
     """Say whether the credential's provider is itself refused, so that its keys cannot be judged."""
     provider = entry.own.get("provider")
     use = provider.get("use") if isinstance(provider, dict) else None
-    return (
-        isinstance(use, str)
-        and use in known.provider_names
-        and use not in known.providers
-    )
+    return isinstance(use, str) and use in known.provider_names and use not in known.providers
 
 
 def _known(main: Source, file: File | None) -> Known:
     """Return what can be named. When the file has faults, its stores and providers are checked one by one."""
-    names = {
-        key: section if isinstance(section := main.data.get(key), dict) else {}
-        for key in ("stores", "providers")
-    }
+    names = {key: section if isinstance(section := main.data.get(key), dict) else {} for key in ("stores", "providers")}
     if file is not None:
         stores, providers = file.stores, file.providers
     else:
         # A fault elsewhere must not hide the faults between those that are right.
         stores = _singly("stores", names["stores"], main.base)
         providers = _singly("providers", names["providers"], main.base)
-    return Known(
-        main,
-        stores,
-        providers,
-        frozenset(names["stores"]),
-        frozenset(names["providers"]),
-    )
+    return Known(main, stores, providers, frozenset(names["stores"]), frozenset(names["providers"]))
 
 
 def _singly(key: str, section: Mapping[str, Any], base: Path) -> dict[str, Any]:
     right = {}
     for name, value in section.items():
         try:
-            file = File.model_validate(
-                {"version": 1, key: {name: value}}, context={"base": base}
-            )
+            file = File.model_validate({"version": 1, key: {name: value}}, context={"base": base})
         except ValidationError:
             continue  # reported with the whole file
         right.update(getattr(file, key))
     return right
 
 
-def _check(
-    model: type[S], data: object, source: Source, pending: list[Pending]
-) -> S | None:
+def _check(model: type[S], data: object, source: Source, pending: list[Pending]) -> S | None:
     try:
         return model.model_validate(data, context={"base": source.base})
     except ValidationError as error:

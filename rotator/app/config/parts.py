@@ -10,15 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-)
+from pydantic import BaseModel, ConfigDict, Discriminator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import (
     ValidationInfo,
@@ -41,14 +35,10 @@ class Parsed:
     parse: Callable[[object], Any]
     json: Mapping[str, Any] = field(default_factory=dict)
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_plain_validator_function(self.parse)
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchema:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
         return dict(self.json)
 
 
@@ -59,9 +49,7 @@ class ParsedHere:
     parse: Callable[[object, Path], Any]
     json: Mapping[str, Any] = field(default_factory=dict)
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         parse = self.parse
 
         def validate(found: object, info: ValidationInfo[Any]) -> Any:
@@ -69,9 +57,7 @@ class ParsedHere:
 
         return with_info_plain_validator_function(validate)
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchema:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
         return dict(self.json)
 
 
@@ -81,9 +67,7 @@ class First:
 
     change: Callable[[Any], Any]
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_before_validator_function(self.change, handler(source))
 
 
@@ -105,10 +89,7 @@ def later(*names: str) -> First:
 
 def _nothing_yet(found: Any) -> None:
     if found:
-        raise Wrong(
-            "comes with a later release",
-            "Leave it out; it would do nothing, and nothing here is ignored.",
-        )
+        raise Wrong("comes with a later release", "Leave it out; it would do nothing, and nothing here is ignored.")
 
 
 def _mapping(found: Any) -> Any:
@@ -131,12 +112,8 @@ def _either(parse: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...
 
     def several(found: object) -> tuple[Any, ...]:
         if isinstance(found, list) and not found:
-            raise Wrong(
-                "an empty list checks nothing; leave the key out, or name what is expected"
-            )
-        return tuple(
-            parse(item) for item in (found if isinstance(found, list) else [found])
-        )
+            raise Wrong("an empty list checks nothing; leave the key out, or name what is expected")
+        return tuple(parse(item) for item in (found if isinstance(found, list) else [found]))
 
     return several
 
@@ -156,11 +133,7 @@ def _whole(least: int, most: int) -> Parsed:
         if not isinstance(found, int) or isinstance(found, bool):
             raise Wrong("must be a whole number")
         if not least <= found <= most:
-            raise Wrong(
-                f"must be at least {least}"
-                if found < least
-                else f"must be at most {most}"
-            )
+            raise Wrong(f"must be at least {least}" if found < least else f"must be at most {most}")
         return found
 
     return Parsed(parse, {"type": "integer", "minimum": least, "maximum": most})
@@ -172,85 +145,55 @@ def _truth(found: object) -> bool:
     return found
 
 
+def _version(found: object) -> int:
+    if found != 1 or not isinstance(found, int) or isinstance(found, bool):
+        raise Wrong("must be 1")
+    return found
+
+
 _TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 _PATH = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$"
 _REFERENCE = "^(env:|file:|cred:|vault:.+/.+#).+$"
 
 Duration = Annotated[
     timedelta,
-    Parsed(
-        values.parse_duration,
-        word("a whole number and one unit of s, m, h, d, w", pattern="^[0-9]+[smhdw]$"),
-    ),
+    Parsed(values.parse_duration, word("a whole number and one unit of s, m, h, d, w", pattern="^[0-9]+[smhdw]$")),
 ]
 PositiveDuration = Annotated[
     timedelta,
     Parsed(
-        values.positive_duration,
-        word(
-            "longer than 0s, in one unit of s, m, h, d, w",
-            pattern="^0*[1-9][0-9]*[smhdw]$",
-        ),
+        values.positive_duration, word("longer than 0s, in one unit of s, m, h, d, w", pattern="^0*[1-9][0-9]*[smhdw]$")
     ),
 ]
 Count = Annotated[int, _whole(1, 100_000)]
 Truth = Annotated[bool, Parsed(_truth, {"type": "boolean"})]
 Text = Annotated[str, Parsed(values.text, word("one line of text"))]
 SomeText = Annotated[str, Parsed(values.some_text, word("one line of text, not empty"))]
-Name = Annotated[
-    str, Parsed(values.name, word("a name", pattern="^[a-z0-9][a-z0-9._-]{0,62}$"))
-]
+Name = Annotated[str, Parsed(values.name, word("a name", pattern="^[a-z0-9][a-z0-9._-]{0,62}$"))]
 Guid = Annotated[str, Parsed(values.guid, word("a GUID", format="uuid"))]
-Tenant = Annotated[
-    str, Parsed(values.tenant, word("the GUID or a domain name of a tenant"))
-]
-StorePath = Annotated[
-    str,
-    Parsed(values.store_path, word("segments with one / between them", pattern=_PATH)),
-]
-HttpsBase = Annotated[
-    str, Parsed(values.https_base, word("an https URL", pattern="^https://"))
-]
-WebBase = Annotated[
-    str,
-    Parsed(values.web_base, word("an https URL, or http on loopback", format="uri")),
-]
-WebUrl = Annotated[
-    str, Parsed(values.web_url, word("an https URL, or http on loopback", format="uri"))
-]
-ProxyUrl = Annotated[
-    str, Parsed(values.proxy_url, word("the URL of a proxy", format="uri"))
-]
-FilePath = Annotated[
-    Path, ParsedHere(values.absolute, word("a file, relative to this one"))
-]
+Tenant = Annotated[str, Parsed(values.tenant, word("the GUID or a domain name of a tenant"))]
+StorePath = Annotated[str, Parsed(values.store_path, word("segments with one / between them", pattern=_PATH))]
+HttpsBase = Annotated[str, Parsed(values.https_base, word("an https URL", pattern="^https://"))]
+WebBase = Annotated[str, Parsed(values.web_base, word("an https URL, or http on loopback", format="uri"))]
+WebUrl = Annotated[str, Parsed(values.web_url, word("an https URL, or http on loopback", format="uri"))]
+ProxyUrl = Annotated[str, Parsed(values.proxy_url, word("the URL of a proxy", format="uri"))]
+FilePath = Annotated[Path, ParsedHere(values.absolute, word("a file, relative to this one"))]
 SecretRef = Annotated[
-    Reference,
-    ParsedHere(
-        parse_reference,
-        word("where a secret is, never the secret itself", pattern=_REFERENCE),
-    ),
+    Reference, ParsedHere(parse_reference, word("where a secret is, never the secret itself", pattern=_REFERENCE))
 ]
 Later = Annotated[None, Parsed(_nothing_yet, {"type": "null"})]
-OneOrMore = Annotated[
-    tuple[str, ...],
-    Parsed(_either(values.some_text), {"anyOf": [{"type": "string"}, _TEXTS]}),
-]
+OneOrMore = Annotated[tuple[str, ...], Parsed(_either(values.some_text), {"anyOf": [{"type": "string"}, _TEXTS]})]
 SomeTexts = Annotated[tuple[str, ...], Parsed(_listed, _TEXTS)]
 TokenType = Annotated[str, Parsed(_bearer, word("such as bearer, in any case"))]
 LabelKey = Annotated[str, Parsed(values.label_key, word("a label"))]
-FieldName = Annotated[
-    str, Parsed(values.document_field, word("the name of a field in the document"))
-]
-Version = Literal[1]
+FieldName = Annotated[str, Parsed(values.document_field, word("the name of a field in the document"))]
+Version = Annotated[int, Parsed(_version, {"const": 1})]
 
 
 class Section(BaseModel):
     """A mapping of the file: unknown keys are refused, what was read does not change, no error shows a value."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 def tagged(key: str) -> Discriminator:

@@ -93,13 +93,7 @@ def _vault_reference(found: str, rest: str) -> Reference:
     place, _, document = rest.partition("#")
     store, _, path = place.partition("/")
     try:
-        return Reference(
-            Scheme.VAULT,
-            store_path(path),
-            parse_name(store),
-            document_field(document),
-            written=found,
-        )
+        return Reference(Scheme.VAULT, store_path(path), parse_name(store), document_field(document), written=found)
     except Wrong:
         raise Wrong("not a reference into a store; vault:STORE/path#field") from None
 
@@ -138,21 +132,13 @@ class Resolver:
             case Scheme.FILE:
                 return self._text(reference, self._bytes(reference, reference.path))
             case Scheme.CRED:
-                return self._text(
-                    reference, self._bytes(reference, self._credential_path(reference))
-                )
+                return self._text(reference, self._bytes(reference, self._credential_path(reference)))
             case Scheme.VAULT:
                 if self._vault is None:
-                    raise self._wrong(
-                        reference,
-                        "no store can be read here",
-                        "Use env:, file: or cred: instead.",
-                    )
+                    raise self._wrong(reference, "no store can be read here", "Use env:, file: or cred: instead.")
                 return self._vault(reference)
 
-    def resolve_or_create(
-        self, reference: Reference, make: Callable[[], bytes]
-    ) -> Secret:
+    def resolve_or_create(self, reference: Reference, make: Callable[[], bytes]) -> Secret:
         """Return the value; a `file:` that does not exist is first made with what `make` returns.
 
         The file is private (0600, its new folders 0700), appears whole or not at all, and never replaces another: when
@@ -163,87 +149,44 @@ class Resolver:
             try:
                 _create(reference.path, make())
             except OSError as error:
-                message, hint = (
-                    f"cannot be made: {error.strerror}",
-                    "Make the folder writable for this user.",
-                )
+                message, hint = (f"cannot be made: {error.strerror}", "Make the folder writable for this user.")
                 raise self._wrong(reference, message, hint) from None
         return self.resolve(reference)
 
     def check(self, reference: Reference, subject: str) -> Finding:
         """Look whether the value can be had, without returning it. A file that every user may read is a warning."""
         if reference.scheme is Scheme.VAULT:
-            return Finding(
-                subject, "secret", Severity.SKIP, f"{reference} is read at use"
-            )
+            return Finding(subject, "secret", Severity.SKIP, f"{reference} is read at use")
         try:
             self.resolve(reference)
         except Misconfigured as error:
-            return Finding(
-                subject,
-                "secret",
-                Severity.FAIL,
-                error.message,
-                error.hint,
-                error.exit_status,
-            )
-        if reference.scheme is Scheme.FILE and reference.path.stat().st_mode & (
-            stat.S_IROTH | stat.S_IWOTH
-        ):
+            return Finding(subject, "secret", Severity.FAIL, error.message, error.hint, error.exit_status)
+        if reference.scheme is Scheme.FILE and reference.path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
             hint = f"chmod o-rwx {shlex.quote(reference.name)}"
-            return Finding(
-                subject,
-                "secret",
-                Severity.WARN,
-                f"{reference} is open to every user of this machine",
-                hint,
-            )
+            return Finding(subject, "secret", Severity.WARN, f"{reference} is open to every user of this machine", hint)
         return Finding(subject, "secret", Severity.OK, f"{reference} can be read")
 
     def _variable(self, reference: Reference) -> Secret:
         value = self._environ.get(reference.name, "")
         if not value:
             state = "is empty" if reference.name in self._environ else "is not set"
-            raise self._wrong(
-                reference,
-                f"the environment variable {state}",
-                f"Set {reference.name}, then try again.",
-            )
+            raise self._wrong(reference, f"the environment variable {state}", f"Set {reference.name}, then try again.")
         if len(value) > MAX_BYTES:
-            raise self._wrong(
-                reference,
-                "longer than 64 KiB",
-                "That is no secret that an issuer gives.",
-            )
+            raise self._wrong(reference, "longer than 64 KiB", "That is no secret that an issuer gives.")
         return Secret(value)
 
     def _credential_path(self, reference: Reference) -> Path:
         folder = self._environ.get("CREDENTIALS_DIRECTORY")
         if not folder:
             message = "systemd credentials exist only inside a unit, and $CREDENTIALS_DIRECTORY is not set"
-            raise self._wrong(
-                reference, message, f"Run it as one:\n  {self._systemd_run(reference)}"
-            )
+            raise self._wrong(reference, message, f"Run it as one:\n  {self._systemd_run(reference)}")
         return Path(folder) / reference.name
 
     def _systemd_run(self, reference: Reference) -> str:
         """Return the line that runs this command as a transient unit with the credentials it needs."""
         names = dict.fromkeys([*self._credentials, reference.name])
-        loads = [
-            f"--property=LoadCredentialEncrypted={name}:/etc/credstore.encrypted/rotator.{name}"
-            for name in names
-        ]
-        return shlex.join(
-            [
-                "systemd-run",
-                "--uid=rotator",
-                "--pipe",
-                "--wait",
-                "--collect",
-                *loads,
-                *self._argv,
-            ]
-        )
+        loads = [f"--property=LoadCredentialEncrypted={name}:/etc/credstore.encrypted/rotator.{name}" for name in names]
+        return shlex.join(["systemd-run", "--uid=rotator", "--pipe", "--wait", "--collect", *loads, *self._argv])
 
     def _bytes(self, reference: Reference, path: Path) -> bytes:
         try:
@@ -251,11 +194,7 @@ class Resolver:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise self._wrong(
-                        reference,
-                        "not a regular file",
-                        "Name the file that holds the secret.",
-                    )
+                    raise self._wrong(reference, "not a regular file", "Name the file that holds the secret.")
                 content = os.read(descriptor, MAX_BYTES + 1)
             finally:
                 os.close(descriptor)
@@ -263,41 +202,27 @@ class Resolver:
             if reference.scheme is Scheme.CRED:
                 hint = f"Add to the unit: LoadCredentialEncrypted={reference.name}:PATH (see systemd-creds(1))."
             else:
-                hint = (
-                    "Make the file, or make it readable for this user, then try again."
-                )
+                hint = "Make the file, or make it readable for this user, then try again."
             reason = getattr(error, "strerror", None) or "not a path"
             raise self._wrong(reference, f"cannot be read: {reason}", hint) from None
         if len(content) > MAX_BYTES:
-            raise self._wrong(
-                reference,
-                "longer than 64 KiB",
-                "That is no secret that an issuer gives.",
-            )
+            raise self._wrong(reference, "longer than 64 KiB", "That is no secret that an issuer gives.")
         return content
 
     def _text(self, reference: Reference, content: bytes) -> Secret:
         if content.endswith(b"\n"):
             content = content[:-1].removesuffix(b"\r")
         if not content:
-            raise self._wrong(
-                reference, "the file is empty", "Write the secret into it."
-            )
+            raise self._wrong(reference, "the file is empty", "Write the secret into it.")
         try:
             return Secret(content.decode())
         except UnicodeDecodeError:
             # `from None`: the error carries the bytes.
-            raise self._wrong(
-                reference,
-                "the file is not UTF-8 text",
-                "Secrets are text; keys are PEM.",
-            ) from None
+            raise self._wrong(reference, "the file is not UTF-8 text", "Secrets are text; keys are PEM.") from None
 
     def _wrong(self, reference: Reference, message: str, hint: str) -> Misconfigured:
         place = self._locate(reference) if self._locate is not None else ""
-        return Misconfigured(
-            f"{place}{reference}: {message}.", hint=hint, code="secret_missing"
-        )
+        return Misconfigured(f"{place}{reference}: {message}.", hint=hint, code="secret_missing")
 
 
 def _create(path: Path, content: bytes) -> None:
@@ -307,9 +232,7 @@ def _create(path: Path, content: bytes) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
     # os.getpid() and random bits keep two processes apart; O_EXCL makes sure of it.
     temporary = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
-    descriptor = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-    )
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

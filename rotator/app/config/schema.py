@@ -46,16 +46,7 @@ from rotator.app.config.systems import EntraProvider, State, Store
 from rotator.app.config.values import Hours, Wrong
 from rotator.model import RetireMode, Window
 
-FIELDS = (
-    "client_id",
-    "client_secret",
-    "token_url",
-    "scope",
-    "key_id",
-    "issued_at",
-    "expires_at",
-    "rotation_id",
-)
+FIELDS = ("client_id", "client_secret", "token_url", "scope", "key_id", "issued_at", "expires_at", "rotation_id")
 """Our fields of a consumer document."""
 
 # ------------------------------------------------------------------------------------------------------ credentials
@@ -72,6 +63,13 @@ class EntraApplication(Section):
     """The object id of the application, not of its service principal."""
     credential: Annotated[Literal["secret"], later("certificate")] = "secret"
     """What is rotated."""
+
+    @property
+    def application(self) -> str:
+        """Return the application's name at its issuer: its app id, or `object:` and its object id."""
+        if self.app_id is not None:
+            return self.app_id
+        return f"object:{self.object_id}" if self.object_id is not None else ""
 
 
 class StorePlace(Section):
@@ -145,16 +143,7 @@ class Expect(Section):
     @property
     def names_something(self) -> bool:
         """Say whether anything tells the expected token from any other."""
-        return any(
-            (
-                self.aud,
-                self.roles,
-                self.scope,
-                self.iss,
-                self.token_type,
-                self.refresh_token,
-            )
-        )
+        return any((self.aud, self.roles, self.scope, self.iss, self.token_type, self.refresh_token))
 
 
 class ClientAuth(StrEnum):
@@ -188,9 +177,7 @@ def _parameter(found: object) -> str:
 class Verify(Section):
     """How a version is proved: by a real token request."""
 
-    kind: Annotated[Literal["client_credentials"], later("http_probe")] = (
-        "client_credentials"
-    )
+    kind: Annotated[Literal["client_credentials"], later("http_probe")] = "client_credentials"
     """The kind of proof."""
     token_url: WebUrl | None = None
     """The token endpoint; by default the provider's."""
@@ -231,24 +218,14 @@ class WindowSection(Section):
     """When rotations may start."""
 
     days: Annotated[
-        frozenset[int],
-        Parsed(
-            values.parse_days,
-            word("daily, a span such as mon-fri, or a list such as mon,wed"),
-        ),
+        frozenset[int], Parsed(values.parse_days, word("daily, a span such as mon-fri, or a list such as mon,wed"))
     ] = frozenset(range(7))
     """The days on which it opens."""
     hours: Annotated[
-        Hours,
-        Parsed(
-            values.parse_hours,
-            word("such as 09:00-16:00; may pass midnight", pattern=_HOURS),
-        ),
+        Hours, Parsed(values.parse_hours, word("such as 09:00-16:00; may pass midnight", pattern=_HOURS))
     ] = values.WHOLE_DAY
     """From when to when, by the clock on the wall there."""
-    timezone: Annotated[
-        str, Parsed(values.time_zone, word("a name such as Europe/Zurich"))
-    ] = "UTC"
+    timezone: Annotated[str, Parsed(values.time_zone, word("a name such as Europe/Zurich"))] = "UTC"
     """Whose clock."""
 
     def window(self) -> Window:
@@ -286,11 +263,7 @@ class PolicySection(Section):
     """How long a request already sent may still take effect."""
     max_creations: Count = 12
     """Versions created in any 24 hours before the credential is parked."""
-    alert_before: tuple[Duration, ...] = (
-        timedelta(days=14),
-        timedelta(days=7),
-        timedelta(days=1),
-    )
+    alert_before: tuple[Duration, ...] = (timedelta(days=14), timedelta(days=7), timedelta(days=1))
     """How long before its expiry a version is reported, once each."""
 
 
@@ -316,17 +289,6 @@ class Credential(Section):
     hooks: Later = None
     """Commands and webhooks of this credential; come with a later release."""
 
-    @property
-    def application(self) -> str:
-        """Return the application's name at its issuer: its app id, or `object:` and its object id."""
-        if self.provider.app_id is not None:
-            return self.provider.app_id
-        return (
-            f"object:{self.provider.object_id}"
-            if self.provider.object_id is not None
-            else ""
-        )
-
 
 # ---------------------------------------------------------------------------------------------------------- the file
 
@@ -334,12 +296,7 @@ class Credential(Section):
 class Service(Section):
     """How the program works through its credentials."""
 
-    listen: (
-        Annotated[
-            str, ParsedHere(values.listen_address, word("127.0.0.1:9633 or unix:/path"))
-        ]
-        | None
-    ) = None
+    listen: Annotated[str, ParsedHere(values.listen_address, word("127.0.0.1:9633 or unix:/path"))] | None = None
     """Where the daemon serves metrics and health; null: no port."""
     tick: PositiveDuration = timedelta(seconds=30)
     """How often the daemon looks for what is due."""
@@ -372,11 +329,11 @@ class Audit(Section):
 class Defaults(Section):
     """Keys of `policy`, `verify` and `store` that hold for every credential that does not say otherwise."""
 
-    policy: Annotated[dict[str, Any], OR_EMPTY] = {}
+    policy: Annotated[dict[str, Any], OR_EMPTY] = Field(default_factory=dict)
     """As under a credential."""
-    verify: Annotated[dict[str, Any], OR_EMPTY] = {}
+    verify: Annotated[dict[str, Any], OR_EMPTY] = Field(default_factory=dict)
     """As under a credential."""
-    store: Annotated[dict[str, Any], OR_EMPTY] = {}
+    store: Annotated[dict[str, Any], OR_EMPTY] = Field(default_factory=dict)
     """As under a credential."""
 
 
@@ -395,7 +352,7 @@ class File(Section):
     """Who issues versions, by a name of your choice."""
     defaults: Annotated[Defaults, OR_EMPTY] = Field(default_factory=Defaults)
     """What holds for every credential that does not say otherwise."""
-    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = []
+    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = Field(default_factory=list)
     """What is tracked."""
     service: Annotated[Service, OR_EMPTY] = Field(default_factory=Service)
     """How the program works."""
@@ -412,5 +369,5 @@ class IncludedFile(Section):
 
     version: Version = 1
     """The version of this grammar."""
-    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = []
+    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = Field(default_factory=list)
     """What is tracked."""

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from rotator.app.config import schema, systems
@@ -28,16 +29,10 @@ def effective(config: Config) -> dict[str, Any]:
         "state": _shown(config.state),
         "stores": {name: _shown(store) for name, store in config.stores.items()},
         "providers": {
-            name: {
-                **_shown(provider),
-                "authority": provider.authority_url,
-                "graph": provider.graph_url,
-            }
+            name: {**_shown(provider), "authority": provider.authority_url, "graph": provider.graph_url}
             for name, provider in config.providers.items()
         },
-        "credentials": [
-            _credential(config, credential) for credential in config.credentials
-        ],
+        "credentials": [_credential(config, credential) for credential in config.credentials],
         "service": _shown(config.service),
         "audit": _shown(config.audit),
     }
@@ -47,9 +42,7 @@ def _credential(config: Config, credential: schema.Credential) -> dict[str, Any]
     shown = _shown(credential)
     verification = config.verification(credential)
     shown["verify"]["token_url"] = verification.token_url
-    shown["verify"]["ca_file"] = (
-        None if verification.ca_file is None else str(verification.ca_file)
-    )
+    shown["verify"]["ca_file"] = None if verification.ca_file is None else str(verification.ca_file)
     shown["verify"]["proxy"] = verification.proxy
     if shown["verify"]["expect"]["signature"] is None:
         shown["verify"]["expect"]["signature"] = verification.signature.value
@@ -71,9 +64,7 @@ def _plain(value: Any) -> Any:
         case timedelta():
             return format_duration(value)
         case schema.Signature():
-            return (
-                {"jwks_url": value.url} if value.url is not None else value.mode.value
-            )
+            return {"jwks_url": value.url} if value.url is not None else value.mode.value
         case Hours():
             return format_hours(value)
         case frozenset():
@@ -93,7 +84,7 @@ def _plain(value: Any) -> Any:
 class _WholeFile(schema.File):
     """A configuration file."""
 
-    credentials: list[schema.Credential] = []
+    credentials: list[schema.Credential] = Field(default_factory=list)
 
 
 def json_schema() -> dict[str, Any]:
@@ -101,16 +92,8 @@ def json_schema() -> dict[str, Any]:
     result = _WholeFile.model_json_schema(schema_generator=_Generator)
     definitions = result["$defs"]
     _describe(result, definitions)
-    for key, name in (
-        ("policy", "PolicySection"),
-        ("verify", "Verify"),
-        ("store", "StorePlace"),
-    ):
-        partial = {
-            word: value
-            for word, value in definitions[name].items()
-            if word != "required"
-        }
+    for key, name in (("policy", "PolicySection"), ("verify", "Verify"), ("store", "StorePlace")):
+        partial = {word: value for word, value in definitions[name].items() if word != "required"}
         text = definitions["Defaults"]["properties"][key]["description"]
         definitions["Defaults"]["properties"][key] = {**partial, "description": text}
     return {
@@ -151,11 +134,7 @@ def _texts(source: str) -> dict[str, dict[str, str]]:
             continue
         texts = found.setdefault(node.name, {})
         for field, text in zip(node.body, node.body[1:], strict=False):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and isinstance(field.target, ast.Name)
-                and isinstance(text, ast.Expr)
-            ):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
                 value = text.value
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     texts[field.target.id] = value.value

@@ -40,13 +40,9 @@ class Mode(StrEnum):
 class State(Section):
     """Where rotator remembers what it did."""
 
-    url: Annotated[
-        str,
-        ParsedHere(
-            values.sqlite_url,
-            word("sqlite:////absolute/path or sqlite:///relative/path"),
-        ),
-    ] = "sqlite:////var/lib/rotator/rotator.db"
+    url: Annotated[str, ParsedHere(values.sqlite_url, word("sqlite:////absolute/path or sqlite:///relative/path"))] = (
+        "sqlite:////var/lib/rotator/rotator.db"
+    )
     """The state database."""
     mode: Mode = Mode.ACTIVE
     """`observe` proves, plans and alerts, and changes nothing anywhere."""
@@ -89,8 +85,8 @@ class VaultCertificateAuth(Section):
     """The way to log in."""
     mount: StorePath = "cert"
     """Where the method is mounted."""
-    role: SomeText | None = None
-    """The role; without it Vault tries all that fit."""
+    role: SomeText
+    """The role."""
     certificate: SecretRef
     """The certificate, PEM."""
     key: SecretRef
@@ -104,8 +100,8 @@ class JwtAuth(Section):
     """The way to log in."""
     mount: StorePath = "jwt"
     """Where the method is mounted."""
-    role: SomeText | None = None
-    """The role; without it the mount's default."""
+    role: SomeText
+    """The role."""
     token: SecretRef
     """The token, read anew at each login."""
 
@@ -165,10 +161,7 @@ class EmbeddedStore(Section):
     """32 bytes in base64; made on first use when it is a `file:` that does not exist."""
 
 
-Store = Annotated[
-    Annotated[VaultStore, Tag("@vault")] | Annotated[EmbeddedStore, Tag("@embedded")],
-    tagged("kind"),
-]
+Store = Annotated[Annotated[VaultStore, Tag("@vault")] | Annotated[EmbeddedStore, Tag("@embedded")], tagged("kind")]
 
 # -------------------------------------------------------------------------------------------------------- providers
 
@@ -184,22 +177,10 @@ class Cloud(StrEnum):
 
 # https://learn.microsoft.com/graph/deployments and azure.identity.AzureAuthorityHosts
 _ENDPOINTS = {
-    Cloud.PUBLIC: (
-        "https://login.microsoftonline.com",
-        "https://graph.microsoft.com/v1.0",
-    ),
-    Cloud.USGOV: (
-        "https://login.microsoftonline.us",
-        "https://graph.microsoft.us/v1.0",
-    ),
-    Cloud.DOD: (
-        "https://login.microsoftonline.us",
-        "https://dod-graph.microsoft.us/v1.0",
-    ),
-    Cloud.CHINA: (
-        "https://login.chinacloudapi.cn",
-        "https://microsoftgraph.chinacloudapi.cn/v1.0",
-    ),
+    Cloud.PUBLIC: ("https://login.microsoftonline.com", "https://graph.microsoft.com/v1.0"),
+    Cloud.USGOV: ("https://login.microsoftonline.us", "https://graph.microsoft.us/v1.0"),
+    Cloud.DOD: ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us/v1.0"),
+    Cloud.CHINA: ("https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn/v1.0"),
 }
 
 
@@ -257,9 +238,7 @@ EntraAuth = Annotated[
 class EntraProvider(Section):
     """Microsoft Entra through Graph."""
 
-    kind: Annotated[
-        Literal["entra"], later("http", "manual", "keycloak", "dynamic_registration")
-    ]
+    kind: Annotated[Literal["entra"], later("http", "manual", "keycloak", "dynamic_registration")]
     """Who issues the versions."""
     tenant: Tenant
     """The tenant of the applications."""
@@ -294,9 +273,7 @@ class EntraProvider(Section):
     @property
     def metadata_url(self) -> str:
         """Return the tenant's v2.0 metadata, which name its keys."""
-        return (
-            f"{self.authority_url}/{self.tenant}/v2.0/.well-known/openid-configuration"
-        )
+        return f"{self.authority_url}/{self.tenant}/v2.0/.well-known/openid-configuration"
 
     @property
     def issuer(self) -> str:

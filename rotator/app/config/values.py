@@ -29,9 +29,7 @@ _HOURS = re.compile(r"([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2})\Z", re.ASCII)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z", re.ASCII)
 _STORE_PATH = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\Z", re.ASCII)
 _GUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z", re.ASCII)
-_DOMAIN = re.compile(
-    r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}\Z", re.ASCII
-)
+_DOMAIN = re.compile(r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}\Z", re.ASCII)
 _LOOPBACK = re.compile(r"localhost\Z|127(\.[0-9]{1,3}){3}\Z|::1\Z", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}\Z", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
@@ -51,9 +49,7 @@ def parse_duration(found: object) -> timedelta:
     """Return the duration of a text such as `90s`, `5m`, `24h`, `30d`, `2w`."""
     match = _DURATION.match(found) if isinstance(found, str) else None
     if match is None:
-        raise Wrong(
-            "not a duration; a whole number and one unit of s, m, h, d, w, such as 90s or 30d"
-        )
+        raise Wrong("not a duration; a whole number and one unit of s, m, h, d, w, such as 90s or 30d")
     number, unit = int(match[1]), _UNITS[match[2]]
     if number > LONGEST // unit:
         raise Wrong(f"longer than {format_duration(LONGEST)}")
@@ -79,9 +75,7 @@ def parse_days(found: object) -> frozenset[int]:
     """Return the days of `daily`, `mon-fri` or `mon,wed`; 0 is Monday. A span may pass the end of the week."""
     if found == "daily":
         return frozenset(range(7))
-    wrong = Wrong(
-        "not days; `daily`, a span such as mon-fri, or a list such as mon,wed"
-    )
+    wrong = Wrong("not days; `daily`, a span such as mon-fri, or a list such as mon,wed")
     if not isinstance(found, str):
         raise wrong
     days: set[int] = set()
@@ -90,9 +84,7 @@ def parse_days(found: object) -> frozenset[int]:
         if first not in DAYS or (dash and last not in DAYS):
             raise wrong
         start, end = DAYS.index(first), DAYS.index(last or first)
-        days.update(
-            day % 7 for day in range(start, end + 1 if end >= start else end + 8)
-        )
+        days.update(day % 7 for day in range(start, end + 1 if end >= start else end + 8))
     return frozenset(days)
 
 
@@ -122,9 +114,7 @@ def parse_hours(found: object) -> Hours:
     if (closes_hour, closes_minute) == (24, 0):
         closes_hour = 0
     if max(opens_hour, closes_hour) > 23 or max(opens_minute, closes_minute) > 59:
-        raise Wrong(
-            "not a time of day; 00:00 to 23:59, and 24:00 for the end of the day"
-        )
+        raise Wrong("not a time of day; 00:00 to 23:59, and 24:00 for the end of the day")
     return Hours(time(opens_hour, opens_minute), time(closes_hour, closes_minute))
 
 
@@ -140,11 +130,7 @@ def time_zone(found: object) -> str:
     name = text(found)
     try:
         ZoneInfo(name)
-    except (
-        ValueError,
-        OSError,
-        KeyError,
-    ):  # what zoneinfo raises for odd names: ZoneInfoNotFoundError is a KeyError
+    except (ValueError, OSError, KeyError):  # what zoneinfo raises for odd names: ZoneInfoNotFoundError is a KeyError
         from rotator.app.config.faults import did_you_mean
 
         wrong = "no such time zone; a name such as Europe/Zurich or UTC."
@@ -160,10 +146,7 @@ def longest_closed(window: Window) -> timedelta:
     length = closes - opens if closes > opens else closes - opens + 24 * 60
     starts = sorted(day * 24 * 60 + opens for day in window.days)
     gaps = [
-        (following - start - length)
-        for start, following in zip(
-            starts, [*starts[1:], starts[0] + week], strict=True
-        )
+        (following - start - length) for start, following in zip(starts, [*starts[1:], starts[0] + week], strict=True)
     ]
     return timedelta(minutes=max(0, *gaps))
 
@@ -195,6 +178,11 @@ def name(found: object) -> str:
     return found
 
 
+def is_name(found: str) -> bool:
+    """Say whether this is a name."""
+    return _NAME.match(found) is not None
+
+
 def guid(found: object) -> str:
     """Return a GUID in lower case."""
     if not isinstance(found, str) or not _GUID.match(found):
@@ -205,18 +193,14 @@ def guid(found: object) -> str:
 def tenant(found: object) -> str:
     """Return the id of an Entra tenant, or one of its domain names, in lower case."""
     if not isinstance(found, str) or not (_GUID.match(found) or _DOMAIN.match(found)):
-        raise Wrong(
-            "not a tenant; its GUID, or a domain name such as contoso.onmicrosoft.com"
-        )
+        raise Wrong("not a tenant; its GUID, or a domain name such as contoso.onmicrosoft.com")
     return found.lower()
 
 
 def store_path(found: object) -> str:
     """Return a path in a store. Dot segments are refused: HTTP clients fold them, and a path could leave its prefix."""
     if not isinstance(found, str) or not _STORE_PATH.match(found):
-        raise Wrong(
-            "not a store path; letters, digits, `.`, `_`, `-`, in segments with one `/` between them"
-        )
+        raise Wrong("not a store path; letters, digits, `.`, `_`, `-`, in segments with one `/` between them")
     if any(not segment.strip(".") for segment in found.split("/")):
         raise Wrong("a segment of dots is not allowed in a store path")
     return found
@@ -250,19 +234,13 @@ def web_url(found: object) -> str:
     """Return an https URL, or an http URL of this machine, as it stands: a last slash can mean another endpoint."""
     url = _url(found, ("https", "http"), "must be an https URL")
     if url.startswith("http:") and not _LOOPBACK.match(urlsplit(url).hostname or ""):
-        raise Wrong(
-            "must be https; http only for this machine (localhost, 127.0.0.1, ::1)"
-        )
+        raise Wrong("must be https; http only for this machine (localhost, 127.0.0.1, ::1)")
     return url
 
 
 def proxy_url(found: object) -> str:
-    """Return the URL of a proxy, which is spoken to in http or https; what passes through it is encrypted anyway."""
-    return _url(
-        found,
-        ("https", "http"),
-        "must be the URL of a proxy, such as http://proxy.example.com:3128",
-    )
+    """Return the URL of a proxy. It is spoken to in http; what passes through it is TLS in any case."""
+    return _url(found, ("http",), "must be the URL of a proxy, such as http://proxy.example.com:3128").rstrip("/")
 
 
 def _url(found: object, schemes: tuple[str, ...], wrong: str) -> str:
@@ -294,8 +272,7 @@ def listen_address(found: object, base: Path) -> str:
         raise wrong
     if not _LOOPBACK.match(host.strip("[]")):
         raise Wrong(
-            "must be loopback or a Unix socket",
-            "To reach it from elsewhere put a proxy with TLS in front of it.",
+            "must be loopback or a Unix socket", "To reach it from elsewhere put a proxy with TLS in front of it."
         )
     return found
 
@@ -315,16 +292,8 @@ def sqlite_url(found: object, base: Path) -> str:
         raise Wrong("must be a URL such as sqlite:////var/lib/rotator/rotator.db")
     scheme = found.partition(":")[0]
     if scheme.startswith("postgres"):
-        raise Wrong(
-            "PostgreSQL comes with a later release; use sqlite:////absolute/path or sqlite:///relative/path"
-        )
+        raise Wrong("PostgreSQL comes with a later release; use sqlite:////absolute/path or sqlite:///relative/path")
     place = found.removeprefix("sqlite:///")
-    if (
-        place == found
-        or not place.strip("/")
-        or place.endswith("/")
-        or set(place) & set("?#")
-        or ":memory:" in place
-    ):
+    if place == found or not place.strip("/") or place.endswith("/") or set(place) & set("?#") or ":memory:" in place:
         raise Wrong("must be sqlite:////absolute/path or sqlite:///relative/path")
     return f"sqlite:///{absolute(place, base)}"

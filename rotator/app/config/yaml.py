@@ -47,7 +47,7 @@ _WORDS: Final[dict[str, object]] = {
     "False": False,
     "FALSE": False,
 }
-_DECIMAL = re.compile(r"[-+]?[0-9]{1,18}\Z")
+_DECIMAL = re.compile(r"[-+]?[0-9]{1,1000}\Z")
 _OCTAL = re.compile(r"0o[0-7]{1,20}\Z")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,15}\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -97,9 +97,7 @@ def locate(text: str, wanted: Collection[KeyPath]) -> dict[KeyPath, Spot]:
     """Return where the values at these paths stand, and those of all their parents, as far as the text has them."""
     paths = {path[:length] for path in wanted for length in range(len(path) + 1)}
     builder = _Builder(text, paths)
-    with suppress(
-        _Unreadable
-    ):  # `parse` has reported it; what was found before it is still right
+    with suppress(_Unreadable):  # `parse` has reported it; what was found before it is still right
         builder.document()
     return builder.spots
 
@@ -129,12 +127,7 @@ class _Unreadable(Exception):
 class _Builder:
     """Turns events into plain values. Nesting and size are limited, so hostile text costs no more than large text."""
 
-    def __init__(
-        self,
-        text: str,
-        wanted: Collection[KeyPath],
-        look: Callable[[Any], None] | None = None,
-    ) -> None:
+    def __init__(self, text: str, wanted: Collection[KeyPath], look: Callable[[Any], None] | None = None) -> None:
         self._text = text
         self._wanted = wanted
         self._look = look
@@ -159,19 +152,13 @@ class _Builder:
         except yaml.YAMLError as error:
             raise _Unreadable(self._unreadable(error)) from None
         if isinstance(event, DocumentStartEvent):
-            self._fault(
-                event, "a second document begins here", "Keep one document in a file."
-            )
+            self._fault(event, "a second document begins here", "Keep one document in a file.")
         return data
 
     def _node(self, event: Any, key: tuple[int, int] | None = None) -> Any:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            self._stop(
-                event,
-                f"more than {MAX_NODES:,} values",
-                "Split the file with `include`.",
-            )
+            self._stop(event, f"more than {MAX_NODES:,} values", "Split the file with `include`.")
         if self._wanted and tuple(self._path) in self._wanted:
             mark = event.start_mark
             self.spots[tuple(self._path)] = Spot(mark.line + 1, mark.column + 1, key)
@@ -185,11 +172,7 @@ class _Builder:
                 self._stop(event, f"nested deeper than {MAX_DEPTH} levels", "")
             if event.tag is not None and event.tag != "!":
                 self._fault(event, "a tag (!) has no meaning here", "Leave it out.")
-            value = (
-                self._mapping()
-                if isinstance(event, MappingStartEvent)
-                else self._sequence()
-            )
+            value = self._mapping() if isinstance(event, MappingStartEvent) else self._sequence()
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, self._nodes - before + 1)
         return value
@@ -203,9 +186,7 @@ class _Builder:
         value, size = known
         self._nodes += size  # what an alias stands for is walked again by everybody who reads the value
         if self._nodes > MAX_NODES:
-            self._stop(
-                event, f"aliases that unfold to more than {MAX_NODES:,} values", ""
-            )
+            self._stop(event, f"aliases that unfold to more than {MAX_NODES:,} values", "")
         return value
 
     def _mapping(self) -> dict[str, Any]:
@@ -215,11 +196,7 @@ class _Builder:
         while not isinstance(event := self._next(), MappingEndEvent):
             mark = event.start_mark
             if not isinstance(event, ScalarEvent):
-                self._fault(
-                    event,
-                    "a key must be plain text",
-                    "Put it in quotes if it begins with one of * & [ {.",
-                )
+                self._fault(event, "a key must be plain text", "Put it in quotes if it begins with one of * & [ {.")
                 if not isinstance(event, AliasEvent):
                     self._skip()
                 self._node(self._next())
@@ -227,24 +204,18 @@ class _Builder:
             name = event.value
             path.append(name)
             try:
-                if name == "<<" and event.style is None:
+                if name == "<<" and event.implicit[0]:
                     hint = "Say what credentials share under `defaults`."
                     path.pop()
                     self._fault(event, "merge keys (<<) are not part of YAML 1.2", hint)
                     path.append(name)
                     self._node(self._next())
                 elif name in first:
-                    self._fault(
-                        event,
-                        f"stands here a second time, after line {first[name]}",
-                        "Keep one of the two.",
-                    )
+                    self._fault(event, f"stands here a second time, after line {first[name]}", "Keep one of the two.")
                     self._aside(self._next())
                 else:
                     first[name] = mark.line + 1
-                    result[name] = self._node(
-                        self._next(), (mark.line + 1, mark.column + 1)
-                    )
+                    result[name] = self._node(self._next(), (mark.line + 1, mark.column + 1))
             finally:
                 path.pop()
         return result
@@ -278,13 +249,9 @@ class _Builder:
         if self._look is not None:
             self._look(event)
         value: str = event.value
-        if not event.implicit[0]:
+        if event.tag is not None or not event.implicit[0]:
             if event.tag not in (None, "!", _STR_TAG):
-                self._fault(
-                    event,
-                    "a tag (!) has no meaning here",
-                    "Text that begins with ! needs quotes.",
-                )
+                self._fault(event, "a tag (!) has no meaning here", "Text that begins with ! needs quotes.")
             return value
         if value in _WORDS:
             return _WORDS[value]
@@ -292,9 +259,7 @@ class _Builder:
 
     def _fault(self, event: Any, message: str, hint: str) -> None:
         mark = event.start_mark
-        self.faults.append(
-            YamlFault(mark.line + 1, mark.column + 1, tuple(self._path), message, hint)
-        )
+        self.faults.append(YamlFault(mark.line + 1, mark.column + 1, tuple(self._path), message, hint))
 
     def _stop(self, event: Any, message: str, hint: str) -> None:
         mark = event.start_mark
@@ -302,20 +267,13 @@ class _Builder:
 
     def _unreadable(self, error: yaml.YAMLError) -> YamlFault:
         if isinstance(error, yaml.reader.ReaderError):
-            before = self._text.encode("utf-8", "surrogatepass")[
-                : error.position
-            ].decode("utf-8", "replace")
-            line, column = (
-                before.count("\n") + 1,
-                len(before) - (before.rfind("\n") + 1) + 1,
-            )
-            return YamlFault(
-                line, column, (), "a character that YAML does not allow", "Remove it."
-            )
-        mark = getattr(error, "problem_mark", None) or getattr(
-            error, "context_mark", None
-        )
+            before = self._text.encode("utf-8", "surrogatepass")[: error.position].decode("utf-8", "replace")
+            line, column = (before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+            return YamlFault(line, column, (), "a character that YAML does not allow", "Remove it.")
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+        if line > (last := self._text.count("\n") + 1):  # libyaml puts the end of the stream on a line of its own
+            line, column = last, len(self._text) - self._text.rfind("\n")
         message, hint = _in_plain_words(getattr(error, "problem", None) or "")
         return YamlFault(line, column, (), message, hint)
 
@@ -352,41 +310,13 @@ _PROBLEMS: Final = (
         "a character that cannot begin a value",
         "Indent with spaces, not tabs; text that begins with @ ` or % needs quotes.",
     ),
-    (
-        "unexpected end of stream",
-        "the file ends inside a quoted text",
-        "A closing quote is missing.",
-    ),
-    (
-        "expected ',' or ']'",
-        "a list in brackets is not closed before this",
-        "Look for a missing ] or comma.",
-    ),
-    (
-        "expected ',' or '}'",
-        "a mapping in braces is not closed before this",
-        "Look for a missing } or comma.",
-    ),
-    (
-        "did not find expected '-' indicator",
-        "not part of the list above it",
-        "Look at the indentation.",
-    ),
-    (
-        "did not find expected key",
-        "not a key of the mapping above it",
-        "Look at the indentation.",
-    ),
-    (
-        "could not find expected ':'",
-        "a colon is missing",
-        "A key is followed by a colon and a space.",
-    ),
-    (
-        "unknown escape character",
-        "an unknown escape in a quoted text",
-        "Use 'single quotes', or double the backslash.",
-    ),
+    ("unexpected end of stream", "the file ends inside a quoted text", "A closing quote is missing."),
+    ("expected ',' or ']'", "a list in brackets is not closed before this", "Look for a missing ] or comma."),
+    ("expected ',' or '}'", "a mapping in braces is not closed before this", "Look for a missing } or comma."),
+    ("did not find expected '-' indicator", "not part of the list above it", "Look at the indentation."),
+    ("did not find expected key", "not a key of the mapping above it", "Look at the indentation."),
+    ("could not find expected ':'", "a colon is missing", "A key is followed by a colon and a space."),
+    ("unknown escape character", "an unknown escape in a quoted text", "Use 'single quotes', or double the backslash."),
     ("maximum nesting depth", f"nested deeper than {MAX_DEPTH} levels", ""),
 )
 
@@ -396,7 +326,4 @@ def _in_plain_words(problem: str) -> tuple[str, str]:
         if found in problem:
             return f"not valid YAML: {message}", hint
     # libyaml's own words quote no text of the file, but PyYAML's pure parser quotes characters: say no more than where.
-    return (
-        "not valid YAML from here on",
-        "Look at quotes, brackets and indentation just before this place.",
-    )
+    return ("not valid YAML from here on", "Look at quotes, brackets and indentation just before this place.")
