@@ -282,6 +282,11 @@ def test_an_answer_without_end_is_not_read_on(tls: Tls, manners: Manners) -> Non
     assert (verdict.answer, verdict.code) == (Answer.SILENT, "bad_answer")
 
 
+@pytest.mark.parametrize(("padding", "code"), [(255 * 1024, "proved"), (257 * 1024, "bad_answer")])
+def test_an_answer_may_be_256_kib_long_and_no_longer(tls: Tls, padding: int, code: str) -> None:
+    assert against(answering(200, b" " * padding + TOKEN), tls).code == code
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "x-unknown", "identity, gzip"])
 def test_a_compressed_answer_is_not_unpacked(tls: Tls, encoding: str) -> None:
     bomb = gzip.compress(b"\0" * 10_000_000)

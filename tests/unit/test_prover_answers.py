@@ -198,6 +198,12 @@ def test_a_200_without_a_usable_token_says_nothing_about_the_secret(body: object
     assert (read.answer, read.code) == (SILENT, "bad_answer")
 
 
+@pytest.mark.parametrize(("depth", "taken"), [(31, True), (32, False)])
+def test_an_answer_may_be_nested_32_deep_and_no_deeper(depth: int, taken: bool) -> None:
+    body = b'{"access_token": "a", "x": ' + b"[" * depth + b"]" * depth + b"}"
+    assert isinstance(answer(200, body), Granted) is taken
+
+
 def test_brackets_inside_a_text_are_not_nesting() -> None:
     assert isinstance(answer(200, {"access_token": "a", "hint": '\\"' + "[" * 500}), Granted)
 

@@ -53,6 +53,10 @@ def test_no_form_of_the_secret_survives(form: str) -> None:
     assert len(left) < 40
 
 
+def test_a_secret_with_many_spaces_is_found_when_they_became_plus_signs() -> None:
+    assert Cleaner([Secret("ab cd ef gh ij kl")]).words("sent ab+cd+ef+gh+ij+kl, no") == f"sent {MASK}, no"
+
+
 def test_ordinary_words_are_left_alone() -> None:
     text = "AADSTS7000215: Invalid client secret provided."
     assert Cleaner([Secret(CANARY)]).words(text) == text
