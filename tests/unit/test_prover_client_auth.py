@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from rotator.clock import SystemClock
 from rotator.errors import Misconfigured
 from rotator.provers.client_auth import Presented, present
 from rotator.provers.request import ClientAuth
 from rotator.secret import Fields
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = SystemClock().now().replace(microsecond=0)
 URL = "https://login.example/token"
 GRANT = {"grant_type": "client_credentials", "scope": "api://a/.default"}
 AWKWARD = "a+b%c:d e/ä=&~\"'"

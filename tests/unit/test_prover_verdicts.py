@@ -223,6 +223,7 @@ def test_a_signature_that_does_not_hold_is_never_a_proof(token: str, keys: list[
     assert (verdict.answer, verdict.code) == (Answer.UNFIT, "signature_invalid")
 
 
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_a_weak_published_key_is_no_key() -> None:
     weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     endpoint = Endpoint(signed(key=weak))
