@@ -193,7 +193,7 @@ def test_only_files_are_made() -> None:
 
 def test_a_file_that_cannot_be_made_is_a_clear_fault(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("x", encoding="utf-8")
-    with pytest.raises(Misconfigured, match="cannot be made"):
+    with pytest.raises(Misconfigured, match="cannot be made: Not a directory"):
         Resolver({}).resolve_or_create(parse_reference("file:plain/key", tmp_path), lambda: b"x")
 
 
