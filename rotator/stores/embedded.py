@@ -1,4 +1,4 @@
-"""Documents in encrypted files below one folder, for those who run no secret store; it needs no server and has no clock.
+"""Documents in encrypted files below one folder, for those without a secret store; it has no server and no clock.
 
 One file holds the kept versions of one document, sealed as a whole with AES-256-GCM (NIST SP 800-38D) under a fresh
 random nonce; area, path and version number are authenticated with it, so that a file put in another's place, or given
@@ -186,7 +186,7 @@ class EmbeddedDocuments:
 
     @contextlib.contextmanager
     def _folder(self, *, make: bool) -> Iterator[int | None]:
-        """Open the folder of this area, after a look at the key mark; None when there is none and none is to be made."""
+        """Open the folder of this area, after a look at the key mark; None when there is none and none shall be."""
         with contextlib.ExitStack() as opened:
             with _translated(f"open {self._root}"):
                 if make and not self._root.exists():
@@ -269,7 +269,7 @@ def _make_root(root: Path) -> None:
 
 
 def _replace(folder: int, name: str, content: bytes) -> None:
-    """Put a file in place so that nobody ever sees half of it. The caller holds the lock, so one spare name is enough."""
+    """Put a file in place so that nobody ever sees half of it. The caller holds the lock: one spare name is enough."""
     handle = os.open(_FRESH, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _HERE_ONLY, 0o600, dir_fd=folder)
     with os.fdopen(handle, "wb") as file:
         file.write(content)

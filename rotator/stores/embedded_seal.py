@@ -1,7 +1,7 @@
 """Seals documents for the embedded store with AES-256-GCM, and opens them; it knows nothing of files.
 
-Each document is sealed as a whole under a fresh random 96-bit nonce (NIST SP 800-38D section 8.2.2; the 2^32 writes that
-one key is good for are never reached here). Area, path and version number are authenticated with it.
+Each document is sealed as a whole under a fresh random 96-bit nonce (NIST SP 800-38D section 8.2.2; the 2^32 writes
+that one key is good for are never reached here). Area, path and version number are authenticated with it.
 """
 
 from __future__ import annotations

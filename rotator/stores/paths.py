@@ -19,7 +19,7 @@ def checked(path: str) -> str:
     if len(path) > _LONGEST or not _PATH.fullmatch(path) or any(part in (".", "..") for part in path.split("/")):
         raise Misconfigured(
             f"{path[:80]!r} is not a path of the store",
-            hint="Use names of letters, digits, dot, dash and underscore, joined by single slashes; no . or .. between.",
+            hint="Use names of letters, digits, dot, dash and underscore, joined by single slashes, without . and ...",
             code="bad_store_path",
         )
     return path

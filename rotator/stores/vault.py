@@ -1,4 +1,4 @@
-"""Documents in HashiCorp Vault or OpenBao, KV version 2; it never writes without check-and-set and never repeats a write.
+"""Documents in HashiCorp Vault or OpenBao, KV version 2; it never writes unchecked and never repeats a write.
 
 A write whose answer is missing or unclear is read back and settled where that is possible: Vault commits a write and
 answers 500 when only the answer cannot be audited, and a broken connection says nothing at all. Version 1 mounts are
@@ -266,7 +266,7 @@ def _fields(data: object, act: str) -> Fields:
             kind = "null" if value is None else _JSON_TYPES.get(type(value), "unknown")
             raise Refused(
                 f"Cannot {act}: its key {name[:80]!r} holds a JSON {kind}, not a text",
-                hint="Store every value as text; rotator carries documents over unchanged and a store may alter numbers.",
+                hint="Store every value as text; rotator copies documents and a store may alter numbers.",
                 code="not_text",
             )
     return Fields(data)

@@ -1,4 +1,4 @@
-"""Answers "would it work tonight?" for one Vault server; it reads settings and asks for capabilities, and writes nothing.
+"""Answers "would it work tonight?" for one Vault server; it reads settings, asks for capabilities, and writes nothing.
 
 What goes well is told in one line; everything else gets a line of its own.
 """
@@ -69,7 +69,7 @@ class _Examination:
         self._skew(health)
         return self._findings
 
-    # ------------------------------------------------------------------------------------------------- what is looked at
+    # ----------------------------------------------------------------------------------------------- what is looked at
 
     def _health(self) -> Reply | None:
         """Look whether the server is initialised, unsealed and active, or a standby that forwards."""
@@ -170,7 +170,7 @@ class _Examination:
         if go_duration(staged.get("delete_version_after")):
             self._fail(
                 "retention",
-                f"{staging} deletes versions after {staged['delete_version_after']}: claims and staged values would vanish",
+                f"{staging} deletes versions after {staged['delete_version_after']}: claims and values would vanish",
                 f"Set it to nothing: vault write {staging}/config delete_version_after=0s",
             )
         kept = []
@@ -192,7 +192,7 @@ class _Examination:
             if go_duration(settings.get("delete_version_after")):
                 self._fail(
                     "retention",
-                    f"{level} deletes versions after {settings['delete_version_after']}: a live secret would turn into 404",
+                    f"{level} deletes versions after {settings['delete_version_after']}: a live secret would be 404",
                     f"Set it to nothing: {fix}",
                 )
         fix = f"vault kv metadata put -mount={mount} -max-versions=10 {path}"
@@ -233,7 +233,7 @@ class _Examination:
         message = f"{apart.total_seconds():.1f} s from {host}"
         self._findings.append(Finding(self._settings.name, "clock", outcome, message, hint, 75))
 
-    # ----------------------------------------------------------------------------------------------------------- telling
+    # --------------------------------------------------------------------------------------------------------- telling
 
     def _fail(self, check: str, message: str, hint: str, exit_status: int = 78) -> None:
         self._findings.append(Finding(self._settings.name, check, Severity.FAIL, message, hint, exit_status))
@@ -243,7 +243,7 @@ class _Examination:
 
 
 def go_duration(value: object) -> timedelta:
-    """Return a Go duration, as Vault writes it; zero for `0s`, for a negative one (which switches it off) and for none."""
+    """Return a Go duration, as Vault writes it; zero for `0s`, for none, and for a negative one, which means off."""
     if not isinstance(value, str) or value.startswith("-"):
         return timedelta(0)
     return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(value)))

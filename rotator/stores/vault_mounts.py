@@ -1,4 +1,4 @@
-"""Finds out what is mounted where; it asks the one endpoint that answers with any right on the mount, and writes nothing."""
+"""Finds out what is mounted where; it asks the endpoint that answers with any right on the mount, and writes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def require_version_2(session: VaultSession, mount: str) -> None:
             raise denial
         raise Denied(
             f"{store} refused to say what is mounted at {mount} (403): nothing is, or the token has no right below it",
-            hint=f"Enable it (vault secrets enable -version=2 -path={mount} kv) and grant the token's policy its paths.",
+            hint=f"Enable it (vault secrets enable -version=2 -path={mount} kv) and give the policy its paths.",
         )
     if reply.status != 200:
         raise failure(reply, store, act)
@@ -38,6 +38,6 @@ def require_version_2(session: VaultSession, mount: str) -> None:
         what = f"KV version {version or 1}" if kind in ("kv", "generic") else f"of the kind {kind}"
         raise Misconfigured(
             f"{store}: the mount {mount} is {what}; rotator needs KV version 2",
-            hint=f"Version 1 has no check-and-set. Upgrade it (vault kv enable-versioning {mount}) or name another mount.",
+            hint=f"Version 1 has no check-and-set. Upgrade it (vault kv enable-versioning {mount}) or name another.",
             code="mount_version",
         )

@@ -8,6 +8,7 @@ remembered and not tried again for 30 s, doubling to 10 min.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -158,10 +159,8 @@ class VaultSession:
         with self._lock:
             held, self._held = self._held, None
         if held is not None and not isinstance(self.settings.auth, TokenAuth) and self._left(held) > timedelta(0):
-            try:
+            with contextlib.suppress(RotatorError):  # it ends by itself when its time is over; nobody is left to tell
                 self._aside("post", "auth/token/revoke-self", token=held.token)
-            except RotatorError:
-                pass  # it ends by itself when its time is over, and there is nobody left to tell
         self._wire.close()
 
     def _left(self, held: _Held) -> timedelta:
@@ -210,7 +209,7 @@ class VaultSession:
             return held.token
 
     def _lives(self, token: Secret) -> bool:
-        """Ask about the token itself: the texts of a 403 do not tell a dead one from a policy (they differ by server)."""
+        """Ask about the token itself: the text of a 403 tells a dead one from a policy on some servers only."""
         reply = self._aside("get", "auth/token/lookup-self", token=token)
         return reply.status != 403
 
@@ -317,7 +316,7 @@ class VaultSession:
         if reply.status < 400:
             raise Misconfigured(
                 f"{name} ignores namespaces, so {namespace!r} would silently mean the root namespace",
-                hint="Remove namespace from the store, or name a server that has namespaces (OpenBao, Vault Enterprise).",
+                hint="Remove namespace from the store, or name a server that has them (OpenBao, Vault Enterprise).",
                 code="namespace_ignored",
             )
         self._proved_namespace = True
@@ -355,7 +354,7 @@ class VaultSession:
 _LOGIN_HINTS: Mapping[type, str] = {
     AppRoleAuth: "The role id or the secret id is wrong, spent or expired, or auth.mount is: issue a new secret id.",
     CertAuth: "See that the certificate is valid, that auth.role exists, and that auth.mount is right.",
-    JwtAuth: "See that the token is fresh, that auth.role binds its audience and subject, and that auth.mount is right.",
+    JwtAuth: "See that the token is fresh, that auth.role fits its audience and subject, and that auth.mount is right.",
     KubernetesAuth: "See that auth.role binds this service account and namespace, and that auth.mount is right.",
 }
 

@@ -68,8 +68,8 @@ Auth = AppRoleAuth | TokenAuth | CertAuth | JwtAuth | KubernetesAuth
 class VaultSettings:
     """One entry of kind `vault` under `stores`.
 
-    name: as configured, for messages. mount: consumers read there. staging_mount: only rotator reads there. ca_file: the
-    only certificates trusted; None: those of the system. proxy: None: none, whatever the environment says.
+    name: as configured, for messages. mount: consumers read there. staging_mount: only rotator reads there. ca_file:
+    the only certificates trusted; None: those of the system. proxy: None: none, whatever the environment says.
     connections: how many requests may be in flight. connect_timeout, read_timeout: per connection and per answer.
     """
 

@@ -1,7 +1,7 @@
 """Sends single requests to one Vault server through hvac and returns what came back; it never retries or follows.
 
-Nothing comes from the environment: no VAULT_* variable, no ~/.vault-token, no .netrc, no proxy variables, no CA variables,
-no SSLKEYLOGFILE. Redirects are not followed, because the token would go with them, and cookies are not kept. The status
+Nothing comes from the environment: no VAULT_* variable, no ~/.vault-token, no .netrc, no proxy, no SSLKEYLOGFILE; only
+where the system keeps its CAs is left to OpenSSL (SSL_CERT_FILE, SSL_CERT_DIR) when no CA file is configured. Redirects are not followed, because the token would go with them, and cookies are not kept. The status
 is taken from the raw answer: hvac's own exceptions carry none (hvac 2.4.0, `hvac/exceptions.py`).
 """
 
@@ -195,7 +195,7 @@ class Wire:
         via = f" through the proxy {self._proxy_shown()}" if self._settings.proxy else ""
         return NoAnswer(
             f"{name} at {address} {what}{via}",
-            hint="Look whether the store runs and whether the network between here and there is open; rotator tries again.",
+            hint="Look whether the store runs and whether the network in between is open; rotator tries again.",
             perhaps_done=not never_sent,
         )
 

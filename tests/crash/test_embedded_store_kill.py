@@ -1,4 +1,4 @@
-"""A process that writes to the embedded store is killed again and again; what it was told is kept, and nothing is torn."""
+"""A process that writes to the embedded store is killed again and again; what it was told is kept, nothing is torn."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """An audit device of a real Vault that breaks between the entry for a request and the entry for its answer.
 
 Vault must have written an entry before it acts and another before it answers. The device is a pipe: this end reads the
-entry of one request to its last byte, then the device is gone. What was asked for is done, and answered 500. The pipe is
-made too small for an entry, so that the second one cannot slip into it unread.
+entry of one request to its last byte, then the device is gone. What was asked for is done, and answered 500. The pipe
+is made too small for an entry, so that the second one cannot slip into it unread.
 """
 
 from __future__ import annotations

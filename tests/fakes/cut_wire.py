@@ -1,4 +1,4 @@
-"""A loopback relay in front of a real server that can lose the next answer; it understands nothing of what it relays."""
+"""A loopback relay in front of a real server that can lose the next answer; it reads nothing of what it relays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 
 
 class CutWire:
-    """Relays connections to `host:port`. `lose_next_answer()` lets a request pass and cuts the line when it is answered."""
+    """Relays connections to `host:port`. `lose_next_answer()` lets a request pass and cuts the line at its answer."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)

@@ -59,7 +59,7 @@ def clock() -> ManualClock:
     return ManualClock(datetime.now(UTC))
 
 
-# ---------------------------------------------------------------------------------------------------------------- rights
+# --------------------------------------------------------------------------------------------------------------- rights
 
 
 def test_the_policy_of_the_documentation_is_enough_for_everything(bench: VaultBench) -> None:
@@ -136,7 +136,7 @@ def test_a_mount_without_any_right_on_it_is_denied_by_name(bench: VaultBench) ->
     assert bench.consumers in caught.value.message
 
 
-# ---------------------------------------------------------------------------------------------------------------- tokens
+# --------------------------------------------------------------------------------------------------------------- tokens
 
 
 def test_a_token_revoked_in_mid_work_is_replaced_and_the_write_goes_through(bench: VaultBench) -> None:
@@ -200,7 +200,7 @@ def test_a_configured_namespace_is_refused_by_a_server_that_ignores_it(bench: Va
     assert failed(store.check([PATH]))[0].exit_status == 78
 
 
-# ---------------------------------------------------------------------------------------------------------------- mounts
+# --------------------------------------------------------------------------------------------------------------- mounts
 
 
 def test_a_version_1_mount_is_refused_and_nothing_is_stored_there(bench: VaultBench) -> None:
@@ -250,7 +250,7 @@ def test_too_few_kept_versions_are_found(bench: VaultBench, mount: int, key: int
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- documents
+# ------------------------------------------------------------------------------------------------------------ documents
 
 
 @pytest.mark.parametrize("kept", [0, 10])
@@ -350,7 +350,7 @@ def test_the_request_id_of_a_write_is_the_one_in_the_answer(bench: VaultBench) -
     assert written.request_id is not None and len(written.request_id) == 36
 
 
-# ---------------------------------------------------------------------------------------------------------- lost answers
+# --------------------------------------------------------------------------------------------------------- lost answers
 
 
 @pytest.fixture
@@ -404,7 +404,7 @@ def test_32_writers_with_lost_answers_agree_with_the_store_on_who_won(bench: Vau
     assert not told or seen.fields == fields(f"writer-{told[0]}")
 
 
-# ------------------------------------------------------------------------------------------------- outages of the server
+# ------------------------------------------------------------------------------------------------ outages of the server
 
 
 def test_a_write_that_was_committed_and_answered_500_is_recognised_when_it_is_made_again(

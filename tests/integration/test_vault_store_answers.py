@@ -1,4 +1,4 @@
-"""What the Vault store makes of answers that a real Vault gives too rarely: throttled, redirected, cut, huge, hostile."""
+"""What the Vault store makes of answers that a real Vault gives too rarely: redirected, cut, huge, hostile."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_a_server_that_does_not_answer_in_time_leaves_the_outcome_unknown(
     assert "did not answer within" in caught.value.message
 
 
-# --------------------------------------------------------------------------------------------------------------- waiting
+# -------------------------------------------------------------------------------------------------------------- waiting
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_times_of_writing_are_cut_to_microseconds(vault: ScriptedVault, store: V
     assert written.request_id is not None and written.request_id.startswith("r-")
 
 
-# --------------------------------------------------------------------------------------------------------------- hostile
+# -------------------------------------------------------------------------------------------------------------- hostile
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ def test_no_error_holds_the_request_it_came_from(vault: ScriptedVault, store: Va
             link = link.__cause__ or link.__context__
 
 
-# ----------------------------------------------------------------------------------------------------------- environment
+# ---------------------------------------------------------------------------------------------------------- environment
 
 
 def test_nothing_is_taken_from_the_environment(
@@ -446,7 +446,7 @@ def test_a_cookie_of_a_load_balancer_is_not_kept(vault: ScriptedVault, store: Va
     assert not any("cookie" in ask.headers for ask in vault.asked)
 
 
-# ---------------------------------------------------------------------------------------------------------------- logins
+# --------------------------------------------------------------------------------------------------------------- logins
 
 
 def test_one_login_serves_many_requests_and_is_revoked_at_the_end(vault: ScriptedVault, store: VaultStore) -> None:
@@ -668,7 +668,7 @@ def test_a_jwt_is_sent_with_its_role(vault: ScriptedVault, clock: ManualClock) -
     assert login.token is None
 
 
-# ------------------------------------------------------------------------------------------------------------ namespaces
+# ----------------------------------------------------------------------------------------------------------- namespaces
 
 
 def test_a_namespace_that_the_server_heeds_goes_with_every_request_but_health(
@@ -698,7 +698,7 @@ def test_a_server_that_ignores_namespaces_gets_no_credential(vault: ScriptedVaul
     assert (finding.outcome, finding.exit_status) == (Severity.FAIL, 78)
 
 
-# ----------------------------------------------------------------------------------------------------------------- mounts
+# --------------------------------------------------------------------------------------------------------------- mounts
 
 
 @pytest.mark.parametrize(
