@@ -1,4 +1,4 @@
-"""Finds out what is mounted where; it asks the endpoint that answers with any right on the mount, and writes nothing."""
+"""Finds out what is mounted where; it asks the endpoint that answers with any right on the mount, writes nothing."""
 
 from __future__ import annotations
 

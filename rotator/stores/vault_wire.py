@@ -1,8 +1,9 @@
 """Sends single requests to one Vault server through hvac and returns what came back; it never retries or follows.
 
 Nothing comes from the environment: no VAULT_* variable, no ~/.vault-token, no .netrc, no proxy, no SSLKEYLOGFILE; only
-where the system keeps its CAs is left to OpenSSL (SSL_CERT_FILE, SSL_CERT_DIR) when no CA file is configured. Redirects are not followed, because the token would go with them, and cookies are not kept. The status
-is taken from the raw answer: hvac's own exceptions carry none (hvac 2.4.0, `hvac/exceptions.py`).
+where the system keeps its CAs is left to OpenSSL (SSL_CERT_FILE, SSL_CERT_DIR) when no CA file is configured. Redirects
+are not followed, because the token would go with them, and cookies are not kept. The status is taken from the raw
+answer: hvac's own exceptions carry none (hvac 2.4.0, `hvac/exceptions.py`).
 """
 
 from __future__ import annotations
