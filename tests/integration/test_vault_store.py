@@ -18,7 +18,8 @@ from rotator.stores.vault import VaultStore
 from rotator.stores.vault_settings import AppRoleAuth, JwtAuth, TokenAuth
 from tests.fakes.audit_pipe import AuditPipe
 from tests.fakes.cut_wire import CutWire
-from tests.integration.vault_bench import POLICY, Server, VaultBench
+from tests.integration.vault_bench import POLICY, VaultBench
+from tests.servers.vault_server import VaultServer
 
 pytestmark = pytest.mark.vault
 
@@ -35,20 +36,20 @@ def failed(findings: object) -> list[Finding]:
 
 
 @pytest.fixture
-def bench(vault_server: Server) -> Iterator[VaultBench]:
+def bench(vault_server: VaultServer) -> Iterator[VaultBench]:
     made = VaultBench(vault_server)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def own_server(new_vault_server: Callable[[], Server]) -> Server:
+def own_server(new_vault_server: Callable[[], VaultServer]) -> VaultServer:
     """A server of this module alone, which may be sealed and broken."""
     return new_vault_server()
 
 
 @pytest.fixture
-def own_bench(own_server: Server) -> Iterator[VaultBench]:
+def own_bench(own_server: VaultServer) -> Iterator[VaultBench]:
     made = VaultBench(own_server)
     yield made
     made.close()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jwt as pyjwt
 from cryptography.hazmat.primitives import serialization
@@ -20,28 +20,16 @@ from rotator.clock import Clock, SystemClock
 from rotator.secret import Secret
 from rotator.stores.vault import VaultStore
 from rotator.stores.vault_settings import AppRoleAuth, Auth, JwtAuth, TokenAuth, VaultSettings
+from tests.servers.vault_server import VaultServer
 
 POLICY = Path(__file__).parents[2] / "docs" / "how-to" / "vault-policy.hcl"
-
-
-class Server(Protocol):
-    """A running, unsealed Vault."""
-
-    address: str
-    root_token: str
-
-    def seal(self) -> None:
-        """Seal it."""
-
-    def unseal(self) -> None:
-        """Unseal it and wait until it is active."""
 
 
 @dataclass
 class VaultBench:
     """Two mounts of KV version 2 with names of their own, and an AppRole of the same name as the staging mount."""
 
-    server: Server
+    server: VaultServer
     mark: str = field(default_factory=lambda: secrets.token_hex(4))
     stores: list[VaultStore] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -53,7 +41,7 @@ class VaultBench:
 
     @property
     def address(self) -> str:
-        return self.server.address
+        return self.server.plain_address
 
     @property
     def port(self) -> int:
