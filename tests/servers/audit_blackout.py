@@ -1,9 +1,9 @@
 """An audit device of a real Vault that breaks between the entry for a request and the entry for its answer.
 
-Vault must have written an entry before it acts and another before it answers. The device is a named pipe: this end reads
-the entry of one request to its last byte, and then the device is gone. What was asked for is done, and answered 500 (see
-`request_handling.go` of Vault: the answer is audited after the operation). It needs no root and leaves nothing to chance:
-each entry has a prefix larger than the pipe, so the second one cannot be in it before this end has let go.
+Vault must have written an entry before it acts and another before it answers. The device is a named pipe: this end
+reads the entry of one request to its last byte, and then the device is gone. What was asked for is done, and answered
+500 (see `request_handling.go` of Vault: the answer is audited after the operation). It needs no root and leaves nothing
+to chance: each entry has a prefix larger than the pipe, so the second one is not in it before this end has let go.
 """
 
 from __future__ import annotations

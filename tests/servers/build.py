@@ -1,8 +1,8 @@
-"""Finds the Vault server the tests run against, or builds it once a machine; it never ships, patches or downloads a binary.
+"""Finds the Vault server for the tests, or builds it once a machine; it never ships, patches or downloads a binary.
 
-`python tests/servers/build.py` does what is needed and prints the path. In this order: `VAULT_BIN`, the binary an earlier
-run left in the cache, `vault` or `bao` on the PATH, a build of the Go module in `tests/servers/vault/`. Vault's licence
-(BUSL 1.1) allows this use; the binary stays on the machine that made it. The standard library is all this needs.
+`python tests/servers/build.py` does what is needed and prints the path. In this order: `VAULT_BIN`, the binary an
+earlier run left in the cache, `vault` or `bao` on the PATH, a build of the Go module in `tests/servers/vault/`. Vault's
+licence (BUSL 1.1) allows this use; the binary stays on the machine that made it. It needs the standard library only.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -63,7 +64,7 @@ class Reply(NamedTuple):
     """An answer as it came. `body` is {} when there was none."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: dict[str, Any]
 
 
@@ -92,7 +93,7 @@ class Mounts:
 class VaultServer:
     """One node on free ports of 127.0.0.1, its files in `folder` (its own, removed at the end, when not given).
 
-    `start()` makes it ready: initialised with one unseal key, unsealed, active. As a context manager it starts and stops.
+    `start()` makes it ready: initialised with one unseal key, unsealed, active. It is a context manager too.
     """
 
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="rotator-vault-")))
@@ -364,7 +365,7 @@ class VaultServer:
             time.sleep(0.02)
 
 
-def _reply(status: int, headers: Mapping[str, str], content: bytes) -> Reply:
+def _reply(status: int, headers: Message, content: bytes) -> Reply:
     return Reply(status, headers, json.loads(content) if content else {})
 
 
