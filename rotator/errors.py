@@ -38,7 +38,9 @@ class Transient(RotatorError):
     code = "unreachable"
     exit_status = 69
 
-    def __init__(self, message: str, *, hint: str, code: str | None = None, retry_after: timedelta | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str, code: str | None = None, retry_after: timedelta | None = None
+    ) -> None:
         super().__init__(message, hint=hint, code=code)
         self.retry_after = retry_after
 

@@ -213,6 +213,7 @@ class VersionState(StrEnum):
     RETIRING = "retiring"  # its end is published; it never comes back
     RETIRED = "retired"
     ABANDONED = "abandoned"  # a candidate that was removed
+    LEFT = "left"  # replaced or forgotten, and not ours to retire
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ again, and may be repeated by the retry layer; all others may not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
@@ -219,7 +219,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """All that planning needs to know of one credential, in one piece. versions: those that are not gone."""
+    """All that planning needs to know of one credential, in one piece. versions: those neither gone nor left."""
 
     state: CredentialState
     versions: tuple[Version, ...]
@@ -249,14 +249,23 @@ class Ledger(Protocol):
     def tracked(self, name: str) -> Tracked | None:
         """Return all about one credential, or None when it was never seen."""
 
+    def every(self, names: Collection[str] | None = None) -> Iterator[Tracked]:
+        """Yield all about every credential the ledger knows, or about those of `names` that it does, by name.
+
+        In short transactions: writers are not kept waiting while the caller works through it.
+        """
+
     def rotation(self, rotation_id: str) -> Rotation | None:
         """Return one rotation, finished or not."""
 
     def unsettled(self, credential: str) -> tuple[Intent, ...]:
         """Return the intents whose outcome is missing or unknown, oldest first."""
 
-    def known_key_ids(self, credential: str) -> frozenset[str]:
-        """Return every key id that any row names, except versions that are retired or abandoned."""
+    def known_key_ids(self, credential: str, retired_since: datetime) -> frozenset[str]:
+        """Return every key id that any row names, except versions retired or abandoned before `retired_since`.
+
+        The later ones count as known because an issuer's list may still show them.
+        """
 
     def creations_since(self, credential: str, since: datetime) -> int:
         """Count the creations intended since then, whatever became of them."""

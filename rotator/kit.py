@@ -1,0 +1,104 @@
+"""What every step works with: the ports for one credential, and the one way to make a mutating call.
+
+Decides nothing. A mutating call is written down and durable before it is made, and its outcome after it; `carry_out`
+is the only function that makes one, so the order cannot be got wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TypeVar
+
+from rotator.clock import Clock
+from rotator.errors import OutcomeUnknown, RotatorError
+from rotator.model import Act, Credential, Event, EventName, Intent, Outcome
+from rotator.ports import Change, Ledger, Progress, Prover, Provider, Store
+
+T = TypeVar("T")
+
+TAG_ROOT = "rotator"
+
+EVENT_OF = {
+    Act.CREATE: EventName.VERSION_CREATED,
+    Act.STAGE: EventName.VERSION_STAGED,
+    Act.PROMOTE: EventName.VERSION_PROMOTED,
+    Act.RETIRE: EventName.VERSION_RETIRED,
+}
+
+
+class Interrupted(Exception):
+    """Somebody asked the program to stop; whatever is unfinished is left to recovery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """The outside world as seen from one credential.
+
+    install: the id shared by all states on one staging area. actor: on whose behalf. pause: waits, giving up the
+    provider's turn meanwhile; raises Interrupted when the program is to stop.
+    """
+
+    credential: Credential
+    provider: Provider
+    store: Store
+    prover: Prover
+    ledger: Ledger
+    clock: Clock
+    install: str
+    actor: str
+    progress: Progress
+    pause: Callable[[timedelta], None]
+
+    @property
+    def tag_prefix(self) -> str:
+        """Return what the label of every version of ours for this credential begins with."""
+        return f"{TAG_ROOT}/{self.install}/{self.credential.name}/"
+
+    def tag(self, rotation_id: str, attempt: int) -> str:
+        """Return the label for one creation. A new attempt always gets a new one."""
+        return f"{self.tag_prefix}{rotation_id}/{attempt}"
+
+    def owns(self, tag: str | None) -> bool:
+        """Say whether a label found at the issuer is one of ours for this credential."""
+        return tag is not None and tag.startswith(self.tag_prefix)
+
+    def tell(self, step: str, state: str, text: str) -> None:
+        """Let the person who watches know."""
+        self.progress(self.credential, step, state, text)
+
+    def event(self, name: EventName, **facts: object) -> Event:
+        """Return an audit event about this credential."""
+        return Event(name, actor=self.actor, credential=self.credential.name, **facts)  # type: ignore[arg-type]
+
+
+def carry_out(kit: Kit, intent: Intent, event: Event, call: Callable[[], T], *with_intent: Change | Event) -> T:
+    """Write down `intent`, make the call, and write down how it failed if it did.
+
+    The caller records success, together with the state change that success means. Stopped before the call: the intent
+    stands without outcome, and nothing was sent. Stopped after it: likewise, and recovery finds out. `with_intent` is
+    recorded in the transaction of the intent. Raises what the call raises.
+    """
+    kit.ledger.record(*_with_event_first(with_intent, replace(event, outcome=Outcome.INTENDED), intent))
+    try:
+        return call()
+    except OutcomeUnknown as unclear:
+        _failed(kit, intent, event, Outcome.UNKNOWN, unclear)
+        raise
+    except RotatorError as refused:
+        _failed(kit, intent, event, Outcome.REFUSED, refused)
+        raise
+
+
+def _failed(kit: Kit, intent: Intent, event: Event, outcome: Outcome, error: RotatorError) -> None:
+    kit.ledger.record(replace(event, outcome=outcome, detail=error.message), replace(intent, outcome=outcome))
+
+
+def _with_event_first(
+    before: tuple[Change | Event, ...], event: Event, intent: Intent
+) -> tuple[Event, *tuple[Change | Event, ...]]:
+    first, *rest = (*before, event, intent)
+    if not isinstance(first, Event):
+        raise TypeError("what is recorded with an intent begins with the event that explains it")
+    return (first, *rest)

@@ -1,0 +1,250 @@
+"""The staging document: claim, fence, crash-safe copy of the value and published retire intent, one per credential.
+
+It lies where only rotator reads and changes by check-and-set alone, so two daemons cannot both believe that it is
+theirs. It decides nothing about rotations.
+
+A claim is only advice about who works; what protects is that every change expects the version this process wrote last.
+A process that slept for an hour finds that out at its next write, before it does anything else (see Kleppmann, "How to
+do distributed locking", 2016, on why a lease needs a fence).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from rotator.clock import Instant, elapsed
+from rotator.errors import Broken, Busy, Misconfigured, WriteConflict
+from rotator.kit import Kit
+from rotator.model import Binding
+from rotator.ports import Snapshot
+from rotator.secret import Fields, Secret
+
+RENEW_AFTER = timedelta(seconds=20)
+TAKE_OVER_AFTER = timedelta(minutes=2)
+
+_VALUE = "value."
+
+
+class Stage(StrEnum):
+    """What the holder of the claim is doing. Everything but IDLE is a claim."""
+
+    IDLE = "idle"
+    CLAIMED = "claimed"  # a version may be in the making; no value is here
+    STAGED = "staged"  # the value is here, unproved
+    PROMOTING = "promoting"  # the consumer document may be written any moment
+    ABANDONING = "abandoning"  # the value has left; the version is being removed
+    RETIRING = "retiring"  # the end of a previous version is published
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """A version still in its grace. base_version: the version of the consumer document that carries its value."""
+
+    key_id: str
+    base_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagingDocument:
+    """One staging document, and the version of it that was read. values: the candidate's, under our field names."""
+
+    binding: Binding
+    owner: str
+    epoch: int
+    stage: Stage
+    renewed: Instant
+    rotation_id: str = ""
+    seq: int = 0
+    attempt: int = 0
+    base_version: int = 0
+    key_id: str | None = None
+    values: Fields | None = None
+    previous: tuple[Previous, ...] = ()
+    retiring: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return every key id that this document speaks for."""
+        own = {self.key_id} if self.key_id else set()
+        return frozenset(own | {one.key_id for one in self.previous} | set(self.retiring))
+
+    def to_fields(self) -> Fields:
+        """Return the document as the store keeps it: texts only."""
+        fields: dict[str, str | Secret] = {
+            "schema": "1",
+            "issuer": self.binding.issuer,
+            "application": self.binding.application,
+            "store_path": self.binding.store_path,
+            "owner": self.owner,
+            "epoch": str(self.epoch),
+            "stage": self.stage.value,
+            "renewed_boot": self.renewed.boot_id,
+            "renewed_since_boot_us": str(self.renewed.since_boot // timedelta(microseconds=1)),
+            "renewed_wall": self.renewed.wall.isoformat(),
+            "rotation_id": self.rotation_id,
+            "seq": str(self.seq),
+            "attempt": str(self.attempt),
+            "base_version": str(self.base_version),
+            "previous": json.dumps([[one.key_id, one.base_version] for one in self.previous]),
+            "retiring": json.dumps(list(self.retiring)),
+        }
+        if self.key_id is not None:
+            fields["key_id"] = self.key_id
+        for name in self.values or ():
+            value = self.values.secret(name) if self.values else None
+            if value is not None:
+                fields[_VALUE + name] = value
+        return Fields(fields)
+
+
+def decode(fields: Fields, path: str) -> StagingDocument:
+    """Read a staging document. Raises Broken when it is not one, so that nobody builds on a half-understood claim."""
+    try:
+        values = {name[len(_VALUE) :]: fields.secret(name) for name in fields if name.startswith(_VALUE)}
+        return StagingDocument(
+            binding=Binding(_text(fields, "issuer"), _text(fields, "application"), _text(fields, "store_path")),
+            owner=_text(fields, "owner"),
+            epoch=int(_text(fields, "epoch")),
+            stage=Stage(_text(fields, "stage")),
+            renewed=Instant(
+                datetime.fromisoformat(_text(fields, "renewed_wall")),
+                _text(fields, "renewed_boot"),
+                timedelta(microseconds=int(_text(fields, "renewed_since_boot_us"))),
+            ),
+            rotation_id=_text(fields, "rotation_id"),
+            seq=int(_text(fields, "seq")),
+            attempt=int(_text(fields, "attempt")),
+            base_version=int(_text(fields, "base_version")),
+            key_id=fields.text("key_id"),
+            values=Fields({name: value for name, value in values.items() if value is not None}) if values else None,
+            previous=tuple(Previous(str(key), int(base)) for key, base in json.loads(_text(fields, "previous"))),
+            retiring=tuple(str(key) for key in json.loads(_text(fields, "retiring"))),
+        )
+    except (KeyError, ValueError, TypeError):
+        raise Broken(
+            f"The staging document {path} is not one that rotator wrote.",
+            hint="Look who else writes there; nothing is done for this credential until it is gone or restored.",
+            code="staging_unreadable",
+        ) from None
+
+
+def _text(fields: Fields, name: str) -> str:
+    value = fields.text(name)
+    if value is None:
+        raise KeyError(name)
+    return value
+
+
+def look(kit: Kit) -> tuple[StagingDocument | None, Snapshot]:
+    """Read the staging document of this credential; None when there is none.
+
+    Raises Misconfigured when it belongs to another issuer, application or store path: two teams with one name, or a
+    configuration that was changed under a credential that is still managed.
+    """
+    path = kit.credential.name
+    snapshot = kit.store.staging.read(path)
+    if snapshot.fields is None:
+        return None, snapshot
+    document = decode(snapshot.fields, path)
+    if document.binding != kit.credential.binding:
+        raise Misconfigured(
+            f"The name {path} already stands for {document.binding.application} at {document.binding.issuer}, "
+            f"written to {document.binding.store_path}; this configuration means something else.",
+            hint=f"Choose another name, or end the management of the old one first: rotator forget {path} --leave",
+            code="bound_elsewhere",
+        )
+    return document, snapshot
+
+
+def is_stale(document: StagingDocument, snapshot: Snapshot, now: Instant) -> bool:
+    """Say whether a claim has not been renewed for so long that another may take it over.
+
+    By the store's clock when it has one. Otherwise the store is a file on this machine, and a claim of another boot is
+    the claim of a process that is gone.
+    """
+    if snapshot.store_now is not None and snapshot.written_at is not None:
+        return snapshot.store_now - snapshot.written_at >= TAKE_OVER_AFTER
+    age = elapsed(document.renewed, now)
+    return age is None or age >= TAKE_OVER_AFTER
+
+
+class Claim:
+    """Our hold on one staging document. Every change goes through `publish`, which loses rather than overwrites."""
+
+    def __init__(self, kit: Kit, document: StagingDocument, version: int) -> None:
+        self._kit = kit
+        self.document = document
+        self._version = version
+
+    @classmethod
+    def take(cls, kit: Kit, begin: Callable[[StagingDocument | None], StagingDocument]) -> Claim:
+        """Take the claim: at once when nobody holds it or we do ourselves, or when its holder has fallen silent.
+
+        begin: makes the first document from the present one; owner, epoch and time are set here. The same owner goes on
+        at once because a state is held by one process at a time under its file lock, so the one before us is dead.
+        Raises Busy when another holds it, Misconfigured as `look` does.
+        """
+        present, snapshot = look(kit)
+        now = kit.clock.instant()
+        held = present is not None and present.stage is not Stage.IDLE and present.owner != kit.ledger.owner
+        if present is not None and held and not is_stale(present, snapshot, now):
+            raise Busy(
+                f"Another rotator is working on {kit.credential.name} (rotation {present.rotation_id[:8]}).",
+                hint="Wait until it is done; if it died, its claim can be taken over two minutes after its last sign.",
+                code="claimed",
+            )
+        epoch = present.epoch + 1 if present else 1
+        document = replace(begin(present), owner=kit.ledger.owner, epoch=epoch, renewed=now)
+        claim = cls(kit, document, snapshot.version)
+        claim._write(document)
+        return claim
+
+    def publish(self, **changes: object) -> None:
+        """Change the document, if it is still as we wrote it. Raises Busy with code `claim_lost` when it is not."""
+        self._write(replace(self.document, renewed=self._kit.clock.instant(), **changes))  # type: ignore[arg-type]
+
+    def renew(self) -> None:
+        """Show that we live, unless we did so a moment ago. Raises as `publish`: then nothing more may be done."""
+        age = elapsed(self.document.renewed, self._kit.clock.instant())
+        if age is None or age >= RENEW_AFTER:
+            self.publish()
+
+    def pause(self, duration: timedelta) -> None:
+        """Wait, renewing the claim on the way."""
+        while duration > timedelta(0):
+            part = min(duration, RENEW_AFTER)
+            self._kit.pause(part)
+            self.renew()
+            duration -= part
+
+    def release(self, **changes: object) -> None:
+        """Give the claim up: no value stays behind, and no older version of the document can be read."""
+        self.publish(stage=Stage.IDLE, key_id=None, values=None, **changes)
+        self._kit.store.staging.erase_before(self._kit.credential.name, self._version)
+
+    def staged_values(self) -> Fields | None:
+        """Read the value back from the store: what is proved and promoted is what is durable, not what we remember."""
+        snapshot = self._kit.store.staging.read(self._kit.credential.name)
+        if snapshot.version != self._version or snapshot.fields is None:
+            raise _lost(self._kit)
+        return decode(snapshot.fields, self._kit.credential.name).values
+
+    def _write(self, document: StagingDocument) -> None:
+        try:
+            written = self._kit.store.staging.write(self._kit.credential.name, document.to_fields(), self._version)
+        except WriteConflict:
+            raise _lost(self._kit) from None
+        self.document = document
+        self._version = written.version
+
+
+def _lost(kit: Kit) -> Busy:
+    return Busy(
+        f"Another rotator took over {kit.credential.name} while this one was away; this one stands back.",
+        hint=f"Nothing is lost. See what the other one does: rotator status {kit.credential.name}",
+        code="claim_lost",
+    )
