@@ -6,6 +6,7 @@ is the only function that makes one, so the order cannot be got wrong.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,13 +20,6 @@ from rotator.ports import Change, Ledger, Progress, Prover, Provider, Store
 T = TypeVar("T")
 
 TAG_ROOT = "rotator"
-
-EVENT_OF = {
-    Act.CREATE: EventName.VERSION_CREATED,
-    Act.STAGE: EventName.VERSION_STAGED,
-    Act.PROMOTE: EventName.VERSION_PROMOTED,
-    Act.RETIRE: EventName.VERSION_RETIRED,
-}
 
 
 class Interrupted(Exception):
@@ -62,7 +56,11 @@ class Kit:
 
     def owns(self, tag: str | None) -> bool:
         """Say whether a label found at the issuer is one of ours for this credential."""
-        return tag is not None and tag.startswith(self.tag_prefix)
+        return tag is not None and bool(self.install) and tag.startswith(self.tag_prefix)
+
+    def field(self, name: str) -> str:
+        """Return what one of our fields is called in the document that consumers read."""
+        return self.credential.fields.get(name, name)
 
     def tell(self, step: str, state: str, text: str) -> None:
         """Let the person who watches know."""
@@ -72,15 +70,20 @@ class Kit:
         """Return an audit event about this credential."""
         return Event(name, actor=self.actor, credential=self.credential.name, **facts)  # type: ignore[arg-type]
 
+    def intent(self, act: Act, **facts: object) -> Intent:
+        """Return the intent to make a mutating call now."""
+        sent, name = self.clock.instant(), self.credential.name
+        return Intent(uuid.uuid4().hex, name, act, sent, **facts)  # type: ignore[arg-type]
 
-def carry_out(kit: Kit, intent: Intent, event: Event, call: Callable[[], T], *with_intent: Change | Event) -> T:
+
+def carry_out(kit: Kit, intent: Intent, event: Event, call: Callable[[], T], *changes: Change) -> T:
     """Write down `intent`, make the call, and write down how it failed if it did.
 
     The caller records success, together with the state change that success means. Stopped before the call: the intent
-    stands without outcome, and nothing was sent. Stopped after it: likewise, and recovery finds out. `with_intent` is
-    recorded in the transaction of the intent. Raises what the call raises.
+    stands without outcome, and nothing was sent. Stopped after it: likewise, and recovery finds out. `changes` become
+    true with the intent. Raises what the call raises.
     """
-    kit.ledger.record(*_with_event_first(with_intent, replace(event, outcome=Outcome.INTENDED), intent))
+    kit.ledger.record(replace(event, outcome=Outcome.INTENDED), intent, *changes)
     try:
         return call()
     except OutcomeUnknown as unclear:
@@ -91,14 +94,10 @@ def carry_out(kit: Kit, intent: Intent, event: Event, call: Callable[[], T], *wi
         raise
 
 
+def settled(intent: Intent, outcome: Outcome = Outcome.SUCCEEDED) -> Intent:
+    """Return the intent with its outcome."""
+    return replace(intent, outcome=outcome)
+
+
 def _failed(kit: Kit, intent: Intent, event: Event, outcome: Outcome, error: RotatorError) -> None:
-    kit.ledger.record(replace(event, outcome=outcome, detail=error.message), replace(intent, outcome=outcome))
-
-
-def _with_event_first(
-    before: tuple[Change | Event, ...], event: Event, intent: Intent
-) -> tuple[Event, *tuple[Change | Event, ...]]:
-    first, *rest = (*before, event, intent)
-    if not isinstance(first, Event):
-        raise TypeError("what is recorded with an intent begins with the event that explains it")
-    return (first, *rest)
+    kit.ledger.record(replace(event, outcome=outcome, detail=error.message), settled(intent, outcome))

@@ -71,7 +71,7 @@ class ProofPlan:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a credential name stands for. A staging document belongs to one binding and is never taken over by another."""
+    """What a credential name stands for. A staging document belongs to one, and another never takes it over."""
 
     issuer: str
     application: str
@@ -125,6 +125,7 @@ class Reason(StrEnum):
     FORGOTTEN = "forgotten"
     ORPHAN = "orphan"
     INTERRUPTED = "interrupted"
+    REFUSED = "refused"
 
 
 class Phase(StrEnum):
@@ -419,7 +420,7 @@ class Severity(StrEnum):
 class Finding:
     """One line of `rotator check`: what was looked at, what was found, what to do about it.
 
-    exit_status: the status `rotator check` ends with when this finding fails (69 unreachable, 77 denied, 78 wrong here).
+    exit_status: what `rotator check` ends with when this fails (69 unreachable, 77 denied, 78 wrong here).
     """
 
     subject: str
