@@ -1,7 +1,7 @@
 """The sandbox's back door for tests: weather, faults and the oracle, in this process or from another one.
 
-`Control` answers `POST /sandbox/control` for whoever holds the random token; `Remote` is its client. What either can do is
-the `_ACTIONS` table, no more. Durations travel as {"seconds": n}.
+`Control` answers `POST /sandbox/control` for whoever holds the random token; `Remote` is its client. What either can do
+is the `_ACTIONS` table, no more. Durations travel as {"seconds": n}.
 """
 
 from __future__ import annotations

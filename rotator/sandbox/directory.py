@@ -1,7 +1,7 @@
 """The truth about every secret of the sandbox, and the issuer's rules; nothing here knows HTTP.
 
-Replicas, stale lists and ghosts are computed from times, never from timers: with a clock that a test moves, every one of
-them happens exactly when it should. All methods may be called from any thread.
+Replicas, stale lists and ghosts are computed from times, never from timers: with a clock that a test moves, every one
+of them happens exactly when it should. All methods may be called from any thread.
 """
 
 from __future__ import annotations
@@ -175,11 +175,12 @@ class Directory:
     def remove(self, app_id: str, key_id: str, *, by: str = "portal") -> HeldSecret:
         """Remove a secret; Rejected when there is none of that id. Some replicas may go on taking it for a while."""
         with self.settled():
-            for index, secret in enumerate(self._secrets):
-                if (secret.app_id, secret.key_id, secret.removed_at) == (app_id, key_id.lower(), None):
-                    break
-            else:
+            wanted = (app_id, key_id.lower(), None)
+            held = [(secret.app_id, secret.key_id, secret.removed_at) for secret in self._secrets]
+            if wanted not in held:
                 raise Rejected(400, "Request_BadRequest", f"No password credential found with keyId '{key_id}'.")
+            index = held.index(wanted)
+            secret = self._secrets[index]
             weather, dice, at = self._sky.weather, self._sky.dice("removal", app_id), self.real_now()
             forgotten = [at] * max(weather.replicas, len(secret.known_at))
             if dice.random() < weather.linger_rate:

@@ -15,8 +15,8 @@ from cryptography import x509
 
 from rotator.sandbox.tls import Tls, prepare_client_certificate, prepare_tls, write_private
 from rotator.sandbox.world import (
+    FIELDOPS_PROD,
     KONTROLLE_PROD,
-    KONTROLLE_TRAINING,
     ROTATOR,
     SITE_REPORTS_API,
     SITE_REPORTS_PROD,
@@ -30,7 +30,7 @@ class Scene(StrEnum):
     """Which credentials the configuration tracks."""
 
     NEWCOMER = "newcomer"  # two that work
-    DEMO = "demo"  # and one whose role is missing, which is abandoned
+    DEMO = "demo"  # and one that lacks the role it needs, whose rotation is abandoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ def prepare_files(folder: Path, *, port: int, now: datetime) -> Files:
 
 
 def render_config(*, port: int, folder: str = "", scene: Scene = Scene.NEWCOMER, pace: Pace | None = None) -> str:
-    """Return a config.yaml for a sandbox on `port` whose files lie in `folder`, relative to the configuration's own place.
+    """Return a config.yaml for a sandbox on `port` whose files lie in `folder`, relative to the configuration.
 
     The config.yaml at the top of the repository is this with the defaults of `rotator sandbox`.
     """
     pace = pace or Pace()
-    return Template(_CONFIG + (_MISSING_ROLE if scene is Scene.DEMO else "")).substitute(
+    return Template(_CONFIG + (_FIELDOPS if scene is Scene.DEMO else "")).substitute(
         issuer=f"https://127.0.0.1:{port}",
         folder=f"{folder.rstrip('/')}/" if folder else "",
         tenant=TENANT,
@@ -96,7 +96,7 @@ def render_config(*, port: int, folder: str = "", scene: Scene = Scene.NEWCOMER,
         kontrolle=KONTROLLE_PROD,
         reports=SITE_REPORTS_PROD,
         reports_api=SITE_REPORTS_API,
-        training=KONTROLLE_TRAINING,
+        fieldops=FIELDOPS_PROD,
         lifetime=pace.lifetime,
         rotate_before=pace.rotate_before,
         grace=pace.grace,
@@ -150,11 +150,13 @@ providers:
     auth: {method: certificate, client_id: $rotator, certificate: "file:${folder}graph.pem"}
     # auth: {method: client_secret, client_id: $rotator, client_secret: "file:${folder}graph-secret"}
 
-# Short, so that something happens while you watch. For real: lifetime 90d, rotate_before 30d, grace 24h; leave out the rest.
+# Short, so that something happens while you watch. For real: lifetime 90d, rotate_before 30d, grace 24h; no more.
 defaults:
   store: {use: local}
   verify: {proofs: 3, spacing: $spacing, deadline: $deadline}
-  policy: {lifetime: $lifetime, rotate_before: $rotate_before, grace: $grace, quarantine: $quarantine, max_creations: 200, alert_before: [5m]}
+  policy:
+    {lifetime: $lifetime, rotate_before: $rotate_before, grace: $grace, quarantine: $quarantine,
+     max_creations: 200, alert_before: [5m]}
 
 credentials:
   - name: kontrolle-plus-prod
@@ -178,14 +180,14 @@ credentials:
       expect: {aud: $reports_api, roles: [Reports.Read], min_lifetime: 5m}
 """
 
-_MISSING_ROLE = """
-  - name: kontrolle-plus-training          # nobody granted its role: its tokens lack it, so nothing is ever promoted
-    description: Kontrolle+ provider API, training
+_FIELDOPS = """
+  - name: fieldops-prod                    # it was granted another role than the one it needs: nothing is ever promoted
+    description: Field operations API, production
     owner: integration-team@example.com
-    labels: {env: training, partner: kontrolle-plus}
-    provider: {use: contoso, app_id: $training}
-    store: {path: partners/kontrolle-plus/training}
+    labels: {env: prod, partner: fieldops}
+    provider: {use: contoso, app_id: $fieldops}
+    store: {path: partners/fieldops/prod}
     verify:
-      scope: api://kontrolle-provider/.default
-      expect: {aud: api://kontrolle-provider, roles: [ProviderApi.Access], min_lifetime: 5m}
+      scope: api://fieldops/.default
+      expect: {aud: api://fieldops, roles: [FieldOps.Write], min_lifetime: 5m}
 """

@@ -1,4 +1,4 @@
-"""Stands between the socket and the issuers' rules: lets the weather delay, refuse, lose or spoil; knows no rule itself."""
+"""Stands between the socket and the issuers' rules: lets the weather delay, refuse, lose or spoil; knows no rule."""
 
 from __future__ import annotations
 

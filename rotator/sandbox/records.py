@@ -1,4 +1,4 @@
-"""What the sandbox remembers, and how it crosses to another process; a value is in here only where the name says text."""
+"""What the sandbox remembers, and how it crosses to another process; a value is here only where the name says text."""
 
 from __future__ import annotations
 

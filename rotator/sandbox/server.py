@@ -1,4 +1,4 @@
-"""Starts and stops a sandbox: real sockets, real TLS, on 127.0.0.1 and nowhere else; there is no setting for the address.
+"""Starts and stops a sandbox: real sockets, real TLS, on 127.0.0.1 and nowhere else; no setting changes that.
 
     with Sandbox.start(folder, weather=Weather.nasty(scale=0.01), seed=7) as sandbox:
         sandbox.fail_next(Route.ADD_PASSWORD, Fault(Answer.DROP, Effect.DONE))
@@ -55,8 +55,8 @@ class Memory(StrEnum):
 class Sandbox:
     """A running sandbox.
 
-    directory: the oracle and the administrator's hands. vendors: the two other vendors' portals. sky: weather and faults.
-    identity: signing keys. files: what was written into the folder.
+    directory: the oracle and the administrator's hands. vendors: the two other vendors' portals. sky: weather and
+    faults. identity: signing keys. files: what was written into the folder.
     """
 
     def __init__(

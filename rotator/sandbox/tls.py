@@ -63,7 +63,7 @@ def prepare_tls(folder: Path, now: datetime) -> Tls:
 
 
 def prepare_client_certificate(path: Path, now: datetime) -> x509.Certificate:
-    """Return the certificate in the PEM file `path` (key and certificate), made when it is missing or soon to expire."""
+    """Return the certificate in the PEM file `path` (key and certificate), made when missing or soon to expire."""
     if path.exists():
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         if certificate.not_valid_after_utc > now + _SPARE:

@@ -1,6 +1,6 @@
 """Entra's token endpoint, metadata, keys and managed identity, as rules on plain requests; nothing else of Entra.
 
-Statuses, errors and AADSTS numbers after learn.microsoft.com "reference-error-codes" and captured answers in public issues.
+Statuses, errors and AADSTS numbers after learn.microsoft.com "reference-error-codes" and answers in public issues.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Two token endpoints that are not Entra's: a JWT vendor with its own error shape, and one with opaque tokens.
 
 The first follows Screening Eagle's habit (Basic, a scope, `{error, errorDescription}`), the second Netwrix's (opaque
-token and refresh token, secrets that live 72 hours). Neither has an admin API: a person makes the secrets, here `issue`.
+token and refresh token, secrets that live 72 hours). Neither has an admin API: a person makes secrets, here `issue`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How badly the issuers behave, as plain data, and the dice; it never touches a socket or a secret.
 
-Nasty numbers follow field reports: overlapping writes answered 409 or 503 (nais/azurerator #448, azure-cli #23081), POSTs
-answered 5xx after they took effect, fresh secrets refused for seconds to minutes (microsoft-graph-docs #17966).
+Nasty numbers follow field reports: overlapping writes answered 409 or 503 (nais/azurerator #448, azure-cli #23081),
+POSTs answered 5xx after they took effect, fresh secrets refused for seconds to minutes (microsoft-graph-docs #17966).
 """
 
 from __future__ import annotations
@@ -166,8 +166,8 @@ class Weather:
 
 
 class Sky:
-    """The dice. Each draw depends on the seed, the route, the subject and how often that pair was asked before: what one
-    credential gets does not depend on what others do at the same time. Safe to use from several threads."""
+    """The dice. Each draw depends on the seed, the route, the subject and how often that pair was asked before: what
+    one credential gets does not depend on what others do at the same time. Safe to use from several threads."""
 
     def __init__(self, weather: Weather, seed: str) -> None:
         self._lock = threading.Lock()

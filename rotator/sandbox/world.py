@@ -17,8 +17,10 @@ ROTATOR = "5a6d0f1e-0000-4000-8000-000000000001"
 KONTROLLE_PROD = "7f3c0c52-0000-4000-8000-000000000011"
 SITE_REPORTS_PROD = "7f3c0c52-0000-4000-8000-000000000012"
 KONTROLLE_TRAINING = "7f3c0c52-0000-4000-8000-000000000013"
+FIELDOPS_PROD = "7f3c0c52-0000-4000-8000-000000000014"
 KONTROLLE_API = "9b1d7a30-0000-4000-8000-000000000021"
 SITE_REPORTS_API = "9b1d7a30-0000-4000-8000-000000000022"
+FIELDOPS_API = "9b1d7a30-0000-4000-8000-000000000023"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,12 @@ def rotator_app(*graph_roles: str) -> App:
 
 
 def demo_world() -> World:
-    """Return the default world: one plain application, one with slow replicas, and one whose role nobody granted."""
+    """Return the default world: a plain application, one with slow replicas, one with a wrong role, one with none."""
     resources = (
         Resource(GRAPH_APP_ID, "Microsoft Graph", GRAPH_URI, 1),
         Resource(KONTROLLE_API, "Kontrolle+ provider API", "api://kontrolle-provider", 1),
         Resource(SITE_REPORTS_API, "Site reports API", "api://site-reports", 2),
+        Resource(FIELDOPS_API, "Field operations API", "api://fieldops", 1),
     )
     apps = (
         App(KONTROLLE_PROD, "Kontrolle+ production", {"api://kontrolle-provider": ("ProviderApi.Access",)}),
@@ -105,6 +108,7 @@ def demo_world() -> World:
             {"api://site-reports": ("Reports.Read",)},
             fresh_lag=timedelta(seconds=8),
         ),
+        App(FIELDOPS_PROD, "Field operations production", {"api://fieldops": ("FieldOps.Read",)}),
         App(KONTROLLE_TRAINING, "Kontrolle+ training"),
     )
     return World(
