@@ -19,6 +19,7 @@ from pathlib import Path
 from rotator.errors import Busy, Misconfigured
 from rotator.sandbox.server import HOST, Memory, Sandbox
 from rotator.sandbox.tls import write_private
+from rotator.sandbox.typed import program
 from rotator.sandbox.weather import Weather
 from rotator.sandbox.world import PORT
 
@@ -142,6 +143,6 @@ def _welcome(directory: Path, sandbox: Sandbox, *, first: bool) -> Iterator[str]
         ("rotate", "make, prove and promote a secret for each credential"),
         ("status", "and what happens next"),
     ):
-        yield f"  rotator --config {config} {command:<8}{why}"
+        yield f"  {program()} --config {config} {command:<8}{why}"
     yield ""
     yield f"Ctrl-C stops it. To begin anew afterwards: rm -r {shlex.quote(str(directory))}"

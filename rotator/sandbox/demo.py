@@ -1,0 +1,270 @@
+"""Shows three credentials through their life against issuers on this machine, and checks all that it claims.
+
+It has no code of its own for rotating: configuration, use cases, engine, store, state and token requests are those of
+`rotator rotate`. Only the durations are short, and they are configuration. Every figure it prints was measured.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from rotator.app.auditing import Filter, audit_list, audit_verify
+from rotator.app.house import House, Use
+from rotator.app.results import Item
+from rotator.app.rotating import Rotated, Wish, rotate
+from rotator.app.watching import status
+from rotator.clock import SystemClock
+from rotator.kit import Interrupted
+from rotator.model import Credential
+from rotator.sandbox.demo_consumers import Consumers
+from rotator.sandbox.demo_screen import Screen
+from rotator.sandbox.demo_truth import Claim, audit_tells_all, consumers_never_failed, issuers_books, no_value_in
+from rotator.sandbox.files import Pace, Scene, render_config
+from rotator.sandbox.server import Sandbox
+from rotator.sandbox.tls import write_private
+from rotator.sandbox.typed import program
+from rotator.sandbox.weather import Route, Weather
+from rotator.secret import Fields
+from rotator.timing import spell
+
+KONTROLLE, REPORTS, FIELDOPS = "kontrolle-plus-prod", "site-reports-prod", "fieldops-prod"
+STORE = "local"
+PACE = Pace(grace="5s", quarantine="2s", spacing="1s", deadline="40s")
+STOPPED = 130
+
+_EXPECTED = (
+    (KONTROLLE, "a calm life: rotated twice, the first version retired after its grace"),
+    (REPORTS, "its issuer refuses a fresh secret for some seconds"),
+    (FIELDOPS, "its token lacks a role, so the new secret must not be promoted"),
+)
+
+
+def run(
+    say: Callable[[str], None],
+    *,
+    columns: int | None = None,
+    passing: Callable[[str], None] = lambda text: None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Run the demo; return 0 when all that it claims was measured to be so, else 1, or 130 when `stop` was set.
+
+    say: prints a line. columns: how wide a terminal is, None for none. passing: shows a line at the bottom until the
+    next one. Raises what the use cases raise when the machine does not let them work at all.
+    """
+    stop = stop or threading.Event()
+    clock = SystemClock()
+    screen = Screen(say, passing, columns, clock)
+    folder = Path(tempfile.mkdtemp(prefix="rotator-demo-"))
+    _introduce(screen)
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox.start(folder, weather=Weather.calm(), clock=clock))
+        config = folder / "config.yaml"
+        write_private(config, render_config(port=sandbox.port, scene=Scene.DEMO, pace=PACE).encode())
+        argv = ("rotator", "demo")
+        house = stack.enter_context(House.open(str(config), environ=os.environ, argv=argv, stop=stop, progress=screen))
+        play = _Play(screen, house, sandbox, folder, stop, [])
+        try:
+            play.act()
+        except Interrupted:
+            screen.words(f"Stopped. What was done until then lies in {folder}.")
+            return STOPPED
+    _where_next(screen, folder)
+    return play.verdict()
+
+
+def _introduce(screen: Screen) -> None:
+    screen.words("Three credentials, with issuers that live on this machine only. It takes less than a minute.")
+    screen.line()
+    for name, text in _EXPECTED:
+        screen.beside(f"  {name}", text, indent=23)
+    screen.line()
+    screen.words(
+        "A person put a secret of each into the store before rotator came. Consumers read the store and ask for tokens "
+        "with what they find, from now on until the end."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Play:
+    """The demo while it runs. claims: what was said so far, and whether it was so."""
+
+    screen: Screen
+    house: House
+    sandbox: Sandbox
+    folder: Path
+    stop: threading.Event
+    claims: list[Claim]
+
+    def act(self) -> None:
+        """Play all parts."""
+        credentials = self.house.chosen((), everything=True)
+        self._put_by_hand(credentials)
+        documents = self.house.store(STORE, Use.LOOK).consumers
+        token_url, ca_file = self.sandbox.token_url, self.sandbox.ca_file
+        clock = self.house.clock
+        with Consumers(credentials, documents, token_url=token_url, ca_file=ca_file, clock=clock) as consumers:
+            self._rotate_all()
+            self._rotate_again()
+            self._retire()
+        self.screen.heading("What is so now, looked at from outside")
+        self._claim(*consumers_never_failed(consumers))
+        self._claim(*issuers_books(credentials, documents, self.sandbox.directory))
+        self._claim(no_value_in(sorted(self.folder.glob("rotator.db*")), credentials, self.sandbox.directory))
+        self._audit(credentials)
+        self._status()
+
+    def verdict(self) -> int:
+        """Say how many claims held, and return the exit status."""
+        wrong = [claim for claim in self.claims if not claim.holds]
+        seconds = f"{self.screen.seconds():.0f} s"
+        self.screen.line()
+        if not wrong:
+            self.screen.words(f"All {len(self.claims)} claims hold; it took {seconds}.")
+            return 0
+        self.screen.words(f"{len(wrong)} of {len(self.claims)} claims do NOT hold; it took {seconds}:")
+        for claim in wrong:
+            self.screen.beside("  ✗", claim.sentence, indent=4)
+        return 1
+
+    # The parts
+
+    def _put_by_hand(self, credentials: Sequence[Credential]) -> None:
+        """Put into the store what a person made in the portal, as it is before rotator comes."""
+        documents = self.house.store(STORE, Use.CHANGE).consumers
+        for credential in credentials:
+            made = self.sandbox.directory.live(credential.application)[0]
+            fields = Fields({"client_id": credential.application, "client_secret": made.text})
+            documents.write(credential.path, fields, 0)
+
+    def _rotate_all(self) -> None:
+        self._type("rotate")
+        rotated = self._rotate(Wish())
+        for name, outcome in ((KONTROLLE, "promoted"), (REPORTS, "promoted"), (FIELDOPS, "abandoned")):
+            self._outcome(rotated, name, outcome)
+        self._refused_for_a_while()
+        self._abandoned_because(rotated)
+
+    def _rotate_again(self) -> None:
+        self._type(f"rotate --now {KONTROLLE} --reason 'a second one'")
+        self._outcome(self._rotate(Wish(names=(KONTROLLE,), now=True, note="a second one")), KONTROLLE, "promoted")
+
+    def _retire(self) -> None:
+        """Wait until the first version's grace is over, then make the pass that retires it."""
+        previous = self._item(status(self.house, [KONTROLLE]).items, KONTROLLE)["previous"]
+        self._claim(Claim(f"{KONTROLLE}: its first version is in grace and still works", holds=previous is not None))
+        after = previous.get("retire_after") if isinstance(previous, dict) else None
+        if isinstance(after, str):
+            left = datetime.fromisoformat(after) - self.house.clock.now() + timedelta(seconds=1)
+            self.screen.pass_by(f"waiting until the grace of {KONTROLLE} is over")
+            if self.house.clock.wait(left, self.stop):
+                raise Interrupted
+        self._type(f"rotate {KONTROLLE}")
+        self._outcome(self._rotate(Wish(names=(KONTROLLE,))), KONTROLLE, "retired")
+
+    def _refused_for_a_while(self) -> None:
+        """Ask the issuer's own log how often it refused the fresh secret while it spread it."""
+        application = self._application(REPORTS)
+        made = [one for one in self.sandbox.directory.truth(application) if one.created_by != "portal"]
+        refused = [one for one in self.sandbox.directory.requests(application, Route.TOKEN) if one.status == 401]
+        lag = max(made[0].known_at) - made[0].created_at if made else timedelta(0)
+        # One of them is the wrong secret, with which the endpoint was tried before.
+        late = [one for one in refused if made and one.at > made[0].created_at]
+        said = f"{REPORTS}: its issuer took {spell(lag)} to spread the fresh secret and refused it {len(late)} times"
+        self._claim(Claim(said, holds=bool(late) and lag > timedelta(0)))
+
+    def _abandoned_because(self, rotated: Rotated) -> None:
+        error = self._item(rotated.items, FIELDOPS)["error"]
+        code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, "no reason")
+        claim = Claim(f"{FIELDOPS}: not promoted ({code}). {message}", holds=code == "missing_role")
+        self._claim(claim)
+
+    def _audit(self, credentials: Sequence[Credential]) -> None:
+        records = audit_list(self.house, Filter()).items
+        chain = audit_verify(self.house)
+        whole = chain.exit_status == 0 and chain.broken is None and chain.last == len(records) > 0
+        said = chain.broken or f"verified, records {chain.first} to {chain.last}, head {chain.head[:12]}…"
+        self._claim(Claim(f"audit: {said}", holds=whole))
+        told = audit_tells_all(records, credentials, self.sandbox.directory)
+        self._claim(Claim(f"audit: {told.sentence}", holds=told.holds))
+
+    def _status(self) -> None:
+        self._type("status")
+        for line in _status_lines(status(self.house).items, self.house.clock.now()):
+            self.screen.line(line)
+
+    # What they share
+
+    def _type(self, words: str) -> None:
+        self.screen.heading(f"$ rotator {words}")
+
+    def _rotate(self, wish: Wish) -> Rotated:
+        rotated = rotate(self.house, wish)
+        if self.stop.is_set():
+            raise Interrupted
+        return rotated
+
+    def _outcome(self, rotated: Rotated, name: str, expected: str) -> None:
+        item = self._item(rotated.items, name)
+        found = item["outcome"]
+        where = f"{item['store_path']} v{item['store_version']}" if found == "promoted" else ""
+        said = {
+            "promoted": f"promoted; consumers read it at {where}",
+            "retired": "the version before the current one is retired",
+            "abandoned": "abandoned; the new version was removed, consumers read what they read before",
+        }.get(str(found), f"{found}, which it should not be")
+        self._claim(Claim(f"{name}: {said}", holds=found == expected))
+
+    def _claim(self, *claims: Claim) -> None:
+        for claim in claims:
+            self.claims.append(claim)
+            self.screen.beside("✓" if claim.holds else "✗", claim.sentence, indent=2)
+
+    def _item(self, items: Sequence[Item], name: str) -> Item:
+        return next(item for item in items if item["name"] == name)
+
+    def _application(self, name: str) -> str:
+        return self.house.chosen((name,))[0].application
+
+
+def _status_lines(items: Sequence[Item], now: datetime) -> Iterator[str]:
+    rows = [("NAME", "STATE", "EXPIRES", "NEXT")]
+    for item in items:
+        current, due = item["current"], item["next"]
+        expires = _distance(current.get("expires_at"), now) if isinstance(current, dict) else "-"
+        then = f"{due['action']} {_distance(due['at'], now)}" if isinstance(due, dict) else "-"
+        rows.append((str(item["name"]), str(item["state"]), expires, then))
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _distance(moment: object, now: datetime) -> str:
+    if not isinstance(moment, str):
+        return "-"
+    span = datetime.fromisoformat(moment) - now
+    return f"in {spell(span)}" if span > timedelta(0) else "now"
+
+
+def _where_next(screen: Screen, folder: Path) -> None:
+    typed, config = program(), shlex.quote(str(folder / "config.yaml"))
+    screen.heading("Where to look next")
+    for words, why in (
+        (f"history {KONTROLLE}", "its rotations, step by step"),
+        (f"history {FIELDOPS}", "why one was not promoted"),
+        ("audit list", "every record of the chain"),
+    ):
+        screen.words(f"{why}:", indent=2)
+        screen.line(f"    {typed} --config {config} {words}")
+    screen.words("the same by hand, with issuers that stay (docs/quickstart.md):", indent=2)
+    screen.line(f"    {typed} sandbox")
+    screen.words("a real tenant and a real Vault: docs/how-to/entra.md, docs/how-to/vault.md", indent=2)
+    screen.words("remove what the demo has left:", indent=2)
+    screen.line(f"    rm -r {shlex.quote(str(folder))}")
