@@ -1,0 +1,34 @@
+"""Questions before acts that cannot be taken back. Asked on a terminal only, never when `--yes` was given."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from rotator.app.usage import UsageFault
+from rotator.cli.talk import Talk
+
+
+def agreed(talk: Talk, question: str) -> bool:
+    """Ask where a person is there to answer; without one the answer is yes, as with `--yes`."""
+    if talk.yes or not talk.can_ask:
+        return True
+    return _asked(talk, question)
+
+
+def agreed_to_danger(talk: Talk, question: str) -> bool:
+    """Ask, and where nobody can answer refuse. Raises UsageFault with the command that says yes."""
+    if talk.yes:
+        return True
+    if not talk.can_ask:
+        command = shlex.join([*talk.argv, "--yes"])
+        raise UsageFault(f"{question} Nobody is here to answer.", hint=f"If that is what you want: {command}")
+    return _asked(talk, question)
+
+
+def _asked(talk: Talk, question: str) -> bool:
+    answer = click.confirm(talk.err.fit(question), default=False, err=True)
+    if not answer:
+        talk.complain("Nothing was changed.")
+    return answer

@@ -1,0 +1,194 @@
+"""`rotator audit`: the record of everything that happened. It reads and checks; nothing but accept writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from rotator.cli.asking import agreed
+from rotator.cli.lazy import Command, Entry, Group
+from rotator.cli.notes import paragraphs
+from rotator.cli.opening import opened
+from rotator.cli.options import talk_of, yes
+from rotator.cli.page import GREEN, RED, YELLOW, Page
+from rotator.cli.table import Column, render
+from rotator.cli.times import NOTHING, exactly, moment_of, typed_moment
+from rotator.cli.words import short_key
+from rotator.clock import SystemClock
+from rotator.model import EventName, Outcome
+
+if TYPE_CHECKING:
+    from rotator.app.auditing import ChainVerified
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SECTIONS: Final = {
+    "Commands": {
+        "list": Entry("audit:list_", "The records, oldest first."),
+        "show": Entry("audit:show", "One record, whole."),
+        "verify": Entry("audit:verify", "Walk the chain, and name the first broken record."),
+        "accept": Entry("audit:accept", "Record that a break is known, and go on from it."),
+    }
+}
+SCREENFUL: Final = 50
+
+_COLOURS = {"succeeded": GREEN, "refused": RED, "unknown": YELLOW}
+_COLUMNS = (
+    Column("SEQ", stays=True),
+    Column("TIME (UTC)", stays=True),
+    Column("EVENT", stays=True),
+    Column("CREDENTIAL", stays=True),
+    Column("OUTCOME", paint=_COLOURS.get),
+    Column("ACTOR"),
+    Column("DETAIL", folds=True),
+)
+
+
+@click.group(cls=Group, sections=SECTIONS)
+def audit() -> None:
+    """The audit log: list, show, verify, accept."""
+
+
+def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return typed_moment(value, SystemClock().now())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command("list", cls=Command)
+@click.option("--since", metavar="T", callback=_moment, help="From then on: 2026-11-24, 2026-11-24T14:00Z, or 7d ago.")
+@click.option("--until", metavar="T", callback=_moment, help="Until before then; as for --since.")
+@click.option("--credential", metavar="NAME", help="Of this credential.")
+@click.option("--event", type=click.Choice([one.value for one in EventName]), metavar="EVENT", help="Of this event.")
+@click.option(
+    "--outcome", type=click.Choice([one.value for one in Outcome]), metavar="OUTCOME", help="With this outcome."
+)
+@click.option("--actor", metavar="WHO", help="By this actor.")
+@click.option("--rotation", metavar="ID", help="Of this rotation.")
+@click.option("--last", type=click.IntRange(1), metavar="N", help=f"The newest N; on a terminal {SCREENFUL}, else all.")
+@click.pass_context
+def list_(ctx: click.Context, /, last: int | None, **wanted: Any) -> int:
+    """The records, oldest first.
+
+    Whether they are as they were written: rotator audit verify
+    """
+    from rotator.app import auditing
+
+    talk = talk_of(ctx)
+    most = SCREENFUL if last is None and talk.out.terminal else last
+    with opened(talk) as house:
+        found = auditing.audit_list(house, auditing.Filter(**wanted), last=most)
+    talk.show("AuditList", found.items, lambda page: audit_lines(found.items, page, whole=talk.verbose))
+    if last is None and most is not None and len(found.items) == most:
+        talk.say(f"These are the newest {most}; more: --last N")
+    return found.exit_status
+
+
+@click.command(cls=Command)
+@click.argument("seq", metavar="SEQ", type=click.IntRange(1))
+@click.pass_context
+def show(ctx: click.Context, seq: int) -> int:
+    """One record, whole."""
+    from rotator.app import auditing
+
+    talk = talk_of(ctx)
+    with opened(talk) as house:
+        found = auditing.audit_show(house, seq)
+    talk.show("AuditList", found.items, lambda page: record_lines(found.items, page))
+    return found.exit_status
+
+
+@click.command(cls=Command)
+@click.option("--offline", is_flag=True, help="Do not compare with the head that is kept in the stores.")
+@click.pass_context
+def verify(ctx: click.Context, offline: bool) -> int:
+    """Walk the chain, and name the first broken record.
+
+    Exits with 4 when it is broken, or when a store keeps another end of it than the records have.
+    """
+    from rotator.app import auditing
+
+    talk = talk_of(ctx)
+    with opened(talk) as house:
+        found = auditing.audit_verify(house, offline=offline)
+    talk.show("AuditList", found.items, lambda page: chain_lines(found, page))
+    return found.exit_status
+
+
+@click.command(cls=Command)
+@click.option("--reason", required=True, metavar="TEXT", help="What happened, for whoever reads the log later.")
+@yes()
+@click.pass_context
+def accept(ctx: click.Context, reason: str) -> int:
+    """Record that a break is known, and go on from it.
+
+    For the time after a restore from a backup. The break stays in the record.
+    """
+    from rotator.app import auditing
+
+    talk = talk_of(ctx)
+    if not agreed(talk, "Accept the chain as it is, and go on from it?"):
+        return 1
+    with opened(talk) as house:
+        found = auditing.audit_accept(house, reason)
+    talk.show("AuditList", found.items, lambda page: audit_lines(found.items, page, whole=talk.verbose))
+    return found.exit_status
+
+
+def audit_lines(items: Sequence[Mapping[str, Any]], page: Page, *, whole: bool) -> Iterator[str]:
+    """Yield the table. whole: key ids are not shortened."""
+    if not items:
+        yield "No record fits."
+        return
+    yield from render(_COLUMNS, [_row(item, whole=whole) for item in items], page)
+
+
+def _row(item: Mapping[str, Any], *, whole: bool) -> list[str]:
+    at = moment_of(item["time"])
+    return [
+        str(item["seq"]),
+        exactly(at).removesuffix("Z") if at else NOTHING,
+        item["event"],
+        item["credential"] or NOTHING,
+        item["outcome"] or NOTHING,
+        item["actor"],
+        _detail(item, whole=whole),
+    ]
+
+
+def _detail(item: Mapping[str, Any], *, whole: bool) -> str:
+    """Return the sentence of a record, or what its other columns say."""
+    key = item["key_id"]
+    shown = key if whole else short_key(key)
+    detail = item["detail"]
+    if detail:
+        return str(detail)
+    place = f"{item['store_path']} v{item['store_version']}" if item["store_version"] else item["store_path"]
+    return ", ".join(filter(None, (item["reason"], f"key {shown}" if key else None, place)))
+
+
+def record_lines(items: Sequence[Mapping[str, Any]], page: Page) -> Iterator[str]:
+    """Yield one line for each key of a record that says something."""
+    for item in items:
+        known = [(key, str(value), "") for key, value in item.items() if value is not None]
+        yield from paragraphs(known, page)
+
+
+def chain_lines(found: ChainVerified, page: Page) -> Iterator[str]:
+    """Yield what the walk found: the first break, or from where to where it holds, and what the stores say."""
+    if found.broken is not None:
+        yield page.paint("chain broken:", RED) + page.fit(f" {found.broken}")
+        yield from record_lines(found.items, page)
+    elif found.last == 0:
+        yield "There is no record yet."
+    else:
+        holds = page.paint("chain verified:", GREEN)
+        yield f"{holds} {found.first} to {found.last}, head {page.fit(short_key(found.head))}"
+    remarks = [(one.store, one.message, one.hint) for one in found.compared]
+    yield from paragraphs(remarks, page)

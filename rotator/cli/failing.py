@@ -1,0 +1,83 @@
+"""The one place where a run that failed becomes words on standard error and an exit status. It repairs nothing.
+
+Values never get here: messages of our own errors are clean, and of any other error only its kind and place are shown.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Final
+
+import click
+
+from rotator.cli.talk import Talk
+from rotator.errors import RotatorError
+
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+"""What shells report for a command that ended by Ctrl-C; nothing was left unfinished. Else it is 75, see `rotate`."""
+
+
+def explain(talk: Talk, error: BaseException) -> int:
+    """Say what went wrong and what to do next. Returns the exit status."""
+    match error:
+        case RotatorError():
+            _ours(talk, error)
+            return error.exit_status
+        case click.exceptions.NoArgsIsHelpError():
+            sys.stderr.write(error.format_message() + "\n")
+            return USAGE
+        case click.UsageError():
+            talk.trouble(error.format_message(), _usage_hint(error))
+            return USAGE
+        case click.ClickException():
+            talk.trouble(error.format_message(), "")
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            talk.complain("rotator: interrupted; nothing was begun.")
+            return INTERRUPTED
+        case BrokenPipeError():
+            _let_go_of_output()
+            return FAILED
+        case _:
+            _unexpected(talk, error)
+            return FAILED
+
+
+def _ours(talk: Talk, error: RotatorError) -> None:
+    if error.code == "config_refused":  # it lists file, line and column itself
+        talk.complain(error.message)
+        talk.complain(error.hint)
+    else:
+        talk.trouble(error.message, error.hint)
+
+
+def _usage_hint(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx is not None else "rotator"
+    return f"See: {path} --help"
+
+
+def _unexpected(talk: Talk, error: BaseException) -> None:
+    kind = type(error).__name__
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" in {os.path.basename(last[0].filename)}, line {last[0].lineno}" if last else ""
+    if talk.verbose:
+        for line in traceback.format_tb(error.__traceback__):
+            sys.stderr.write(line)
+        talk.trouble(f"{kind}{where}. This is a fault of rotator itself.", "Report it with the lines above.")
+        return
+    talk.trouble(
+        f"{kind}{where}. This is a fault of rotator itself; whatever it had begun, the next run recovers.",
+        "Where it happened, for a report (no values): the same command with -v",
+    )
+
+
+def _let_go_of_output() -> None:
+    """Whoever read our output has left: make sure that nothing complains about it while Python shuts down."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,101 @@
+"""`rotator pause`, `resume` and `forget`: what persons decide about a credential. Only forget ends a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from rotator.app.usage import UsageFault
+from rotator.cli.asking import agreed, agreed_to_danger
+from rotator.cli.lazy import Command
+from rotator.cli.opening import opened, stoppable
+from rotator.cli.options import name as name_argument
+from rotator.cli.options import names as names_argument
+from rotator.cli.options import talk_of, yes
+from rotator.cli.status import status_lines
+from rotator.cli.talk import Talk
+from rotator.cli.times import When
+from rotator.cli.words import listed
+
+if TYPE_CHECKING:
+    from rotator.app.house import House
+    from rotator.app.keeping import Kept
+
+
+@click.command(cls=Command)
+@names_argument()
+@click.option("--all", "everything", is_flag=True, help="Every credential.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the audit log.")
+@yes()
+@click.pass_context
+def pause(ctx: click.Context, names: tuple[str, ...], everything: bool, reason: str) -> int:
+    """Stop scheduling a credential; alerts go on.
+
+    A secret that nobody rotates still expires. To let it go on: rotator resume NAME
+    """
+    from rotator.app import keeping
+
+    if bool(names) == everything:
+        raise UsageFault("Whom to pause is not clear.", hint="Give one or more NAMEs, or --all.")
+    return _kept(talk_of(ctx), "paused", lambda house: keeping.pause(house, names, everything=everything, note=reason))
+
+
+@click.command(cls=Command)
+@names_argument(required=True)
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the audit log.")
+@yes()
+@click.pass_context
+def resume(ctx: click.Context, names: tuple[str, ...], reason: str) -> int:
+    """Let a paused or parked credential go on.
+
+    What stands in the store now is accepted as it is.
+    """
+    from rotator.app import keeping
+
+    return _kept(talk_of(ctx), "resumed", lambda house: keeping.resume(house, names, note=reason))
+
+
+@click.command(cls=Command)
+@name_argument()
+@click.option("--retire", "how", flag_value="retire", help="Retire our versions; consumers are refused from then on.")
+@click.option("--leave", "how", flag_value="leave", help="Leave the current version to others, working.")
+@yes()
+@click.pass_context
+def forget(ctx: click.Context, name: str, how: str | None) -> int:
+    """End the management of a credential.
+
+    Also of one that has left the configuration. It is recorded, and the history stays.
+    """
+    from rotator.app import keeping
+
+    if how is None:
+        raise UsageFault(
+            "What becomes of its versions is not said.",
+            hint=f"Retire them: rotator forget {name} --retire\nLeave them, working: rotator forget {name} --leave",
+        )
+    talk = talk_of(ctx)
+    farewell = keeping.Farewell(how)
+    if farewell is keeping.Farewell.RETIRE:
+        question = f"Forget {name} and retire its versions? Its consumers are refused from then on."
+        if not agreed_to_danger(talk, question):
+            return 1
+    elif not agreed(talk, f"Forget {name} and leave its current version to others?"):
+        return 1
+    return _kept(talk, "forgotten", lambda house: keeping.forget(house, name, farewell))
+
+
+def _kept(talk: Talk, verb: str, act: Callable[[House], Kept]) -> int:
+    with stoppable(talk) as stop, opened(talk, stop=stop) as house:
+        found = act(house)
+        when = When(house.clock.now(), exact=talk.verbose)
+    talk.show("StatusList", found.items, lambda page: status_lines(found.items, (), page, when))
+    talk.say(_said(verb, found.changed))
+    return found.exit_status
+
+
+def _said(verb: str, changed: Sequence[str]) -> str:
+    if not changed:
+        return "Nothing was changed."
+    return f"{verb.capitalize()}: {listed(changed)}."

@@ -1,0 +1,180 @@
+"""`rotator rotate`: one full pass in the foreground, or a rotation now. It shows; what is done is decided elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rotator.app.usage import UsageFault
+from rotator.cli.asking import agreed, agreed_to_danger
+from rotator.cli.lazy import Command
+from rotator.cli.notes import paragraphs
+from rotator.cli.opening import opened, stoppable
+from rotator.cli.options import names as names_argument
+from rotator.cli.options import talk_of, yes
+from rotator.cli.page import Page
+from rotator.cli.talk import Talk
+from rotator.cli.times import When, moment_of, took
+from rotator.cli.words import count
+
+if TYPE_CHECKING:
+    from rotator.app.house import House
+    from rotator.app.rotating import Rotated, Wish
+    from rotator.model import Credential
+    from rotator.ports import Progress
+
+LEFT_TO_RECOVERY: Final = 75
+"""The run was stopped; the next one settles what it had begun."""
+
+
+@click.command(cls=Command)
+@names_argument()
+@click.option("--now", is_flag=True, help="Rotate at once, due or not.")
+@click.option("--all", "everything", is_flag=True, help="With --now: every credential; paused and parked are skipped.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Those with this label; may be repeated.")
+@click.option("--reason", "note", default="", metavar="TEXT", help="Why, for the audit log.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+@click.option("--emergency", is_flag=True, help="With --now: skip the grace; old secrets stop working at once.")
+@yes()
+@click.pass_context
+def rotate(ctx: click.Context, /, names: tuple[str, ...], labels: tuple[str, ...], **asked: Any) -> int:
+    """Make one full pass now, or rotate at once with --now.
+
+    \b
+    A pass goes in this order, for the credentials named or for all:
+      finish or undo what is unfinished, retire what is past its grace,
+      sweep our orphans, rotate what is due.
+    """
+    from rotator.app.rotating import Wish
+
+    wish = Wish(names=names, labels=dict(_label(label) for label in labels), **asked)
+    _see_that_it_makes_sense(wish)
+    talk = talk_of(ctx)
+    with ExitStack() as stack:
+        stop = stack.enter_context(stoppable(talk))
+        house = stack.enter_context(opened(talk, stop=stop, progress=(hearing := _Hearing())))
+        chosen = house.chosen(names, wish.labels, everything=wish.everything or not (names or labels))
+        if not _agreed(talk, wish, chosen):
+            return 1
+        found = _followed(talk, house, wish, chosen, hearing)
+        when = When(house.clock.now(), exact=talk.verbose)
+    talk.show("RotationList", found.items, lambda page: rotate_lines(found, page, when))
+    for trouble in found.troubles:
+        talk.trouble(trouble.error.message, trouble.error.hint, who=trouble.name)
+    return _stopped(talk, found) if stop.is_set() else found.exit_status
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not (key and sign):
+        raise UsageFault(f'"{text}" is no label.', hint="Write it as KEY=VALUE, such as --label env=prod")
+    return key, value
+
+
+def _see_that_it_makes_sense(wish: Wish) -> None:
+    ways = [bool(wish.names), bool(wish.labels), wish.everything]
+    if sum(ways) > 1:
+        raise UsageFault("NAME, --label and --all are three ways to choose.", hint="Give one of them.")
+    if wish.now and not any(ways):
+        raise UsageFault(
+            "--now rotates whether it is due or not, so it must be told what.",
+            hint="Give a NAME, --label KEY=VALUE or --all; or leave out --now to rotate what is due.",
+        )
+    for given, option in ((wish.emergency, "--emergency"), (bool(wish.note), "--reason")):
+        if given and not wish.now:
+            raise UsageFault(f"{option} belongs to a rotation that is asked for.", hint=f"Add --now to {option}.")
+
+
+def _agreed(talk: Talk, wish: Wish, chosen: Sequence[Credential]) -> bool:
+    if wish.dry_run or not wish.now:
+        return True
+    whom = chosen[0].name if len(chosen) == 1 else count(len(chosen), "credential")
+    if wish.emergency:
+        return agreed_to_danger(talk, f"Rotate {whom} now, without grace? The old secrets stop working at once.")
+    if len(chosen) > 1:
+        return agreed(talk, f"Rotate {whom} now?")
+    return True
+
+
+# --------------------------------------------------------------------------------------------------------- progress
+
+
+class _Hearing:
+    """Stands where the program expects a `Progress`, until it is known how to show it."""
+
+    def __init__(self) -> None:
+        self.told: Progress | None = None
+
+    def __call__(self, credential: Credential, step: str, state: str, text: str) -> None:
+        """Pass it on, if somebody listens."""
+        if self.told is not None:
+            self.told(credential, step, state, text)
+
+
+def _followed(talk: Talk, house: House, wish: Wish, chosen: Sequence[Credential], hearing: _Hearing) -> Rotated:
+    from rotator.app import rotating
+
+    page = talk.err
+    if talk.quiet or wish.dry_run:
+        return rotating.rotate(house, wish)
+    if not page.terminal or talk.environ.get("TERM", "dumb") == "dumb":
+        from rotator.cli.progress import PlainProgress
+
+        hearing.told = PlainProgress(page, house.clock, wordy=talk.verbose)
+        return rotating.rotate(house, wish)
+    from rotator.cli.live import LiveProgress
+
+    with LiveProgress(page, house.clock, [one.name for one in chosen], _heading(house, wish)) as live:
+        hearing.told = live
+        return rotating.rotate(house, wish)
+
+
+def _heading(house: House, wish: Wish) -> str:
+    if not wish.now:
+        return ""
+    note = f' · "{wish.note}"' if wish.note else ""
+    return f"requested by {house.actor}{note}"
+
+
+def _stopped(talk: Talk, found: Rotated) -> int:
+    left = [item["name"] for item in found.items if item["outcome"] not in ("promoted", "retired", "abandoned")]
+    if not left:
+        return found.exit_status
+    talk.complain("Stopped. What was begun and not finished is written down; the next run settles it: rotator rotate")
+    return LEFT_TO_RECOVERY
+
+
+# ---------------------------------------------------------------------------------------------------------- results
+
+
+def rotate_lines(found: Rotated, page: Page, when: When) -> Iterator[str]:
+    """Yield for each credential what became of it, and what follows from that."""
+    hints = {remark.name: remark for remark in found.remarks}
+    quiet = [item for item in found.items if item["outcome"] == "skipped" and item["name"] not in hints]
+    told = [item for item in found.items if item not in quiet]
+    remarks = []
+    for item in told:
+        name = str(item["name"])
+        remark = hints.get(name)
+        sentence = outcome_sentence(item, found.places.get(name), when)
+        more = [remark.message, remark.hint] if remark else []
+        remarks.append((name, sentence, "\n".join(filter(None, more))))
+    yield from paragraphs(remarks, page)
+    if quiet:
+        yield f"{count(len(quiet), 'credential')}: nothing was due."
+
+
+def outcome_sentence(item: Mapping[str, Any], place: str | None, when: When) -> str:
+    """Return what became of one credential: `promoted in 41 s. Consumers read kv/… v8.`"""
+    outcome = item["outcome"]
+    began, ended = moment_of(item["started_at"]), moment_of(item["finished_at"])
+    in_time = f" in {took(ended - began)}" if began and ended else ""
+    if outcome in ("promoted", "retired") and item["store_version"] is not None:
+        reads = f" Consumers read {place} v{item['store_version']}." if place else ""
+        return f"{outcome}{in_time}.{reads}"
+    if outcome == "abandoned":
+        return f"abandoned{in_time}: the new version is undone, the old one serves."
+    return f"{outcome}."

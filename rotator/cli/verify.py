@@ -1,0 +1,53 @@
+"""`rotator verify`: prove now that current versions work. Asks the token endpoints; changes nothing anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from rotator.cli.lazy import Command
+from rotator.cli.notes import notes
+from rotator.cli.opening import opened, stoppable
+from rotator.cli.options import names as names_argument
+from rotator.cli.options import talk_of
+from rotator.cli.page import GREEN, RED, YELLOW, Page
+from rotator.cli.table import Column, render
+from rotator.cli.times import When
+
+_COLOURS = {"proved": GREEN, "refused": RED, "unreachable": YELLOW}
+_COLUMNS = (
+    Column("NAME", stays=True),
+    Column("OUTCOME", stays=True, paint=_COLOURS.get),
+    Column("PROOFS"),
+    Column("EXPIRES"),
+)
+
+
+@click.command(cls=Command)
+@names_argument(required=True)
+@click.pass_context
+def verify(ctx: click.Context, names: tuple[str, ...]) -> int:
+    """Prove now that current versions work.
+
+    Each named credential asks for tokens with the value that consumers read; aud, roles and exp must be as promised.
+    """
+    from rotator.app import judging
+
+    talk = talk_of(ctx)
+    with stoppable(talk) as stop, opened(talk, stop=stop) as house:
+        found = judging.verify(house, names)
+        when = When(house.clock.now(), exact=talk.verbose)
+    talk.show("VerificationList", found.items, lambda page: verify_lines(found.items, page, when))
+    for trouble in found.troubles:
+        talk.trouble(trouble.error.message, trouble.error.hint, who=trouble.name)
+    return found.exit_status
+
+
+def verify_lines(items: Sequence[Mapping[str, Any]], page: Page, when: When) -> Iterator[str]:
+    """Yield the table, and what the endpoints said below it."""
+    rows = [[item["name"], item["outcome"], str(item["proofs"]), when.distance(item["expires_at"])] for item in items]
+    yield from render(_COLUMNS, rows, page)
+    errors = [(item["name"], item["error"]) for item in items if item["error"]]
+    yield from notes([(name, error["message"], error["hint"]) for name, error in errors], page)
