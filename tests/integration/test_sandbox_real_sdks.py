@@ -1,14 +1,15 @@
-"""The sandbox is believed by the libraries that will talk to the real thing: azure-identity and msgraph-sdk over TLS."""
+"""The sandbox is believed by the libraries that will talk to the real one: azure-identity and msgraph-sdk over TLS."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import httpx2
@@ -36,6 +37,8 @@ from msgraph_core import GraphClientFactory
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Weather
 from rotator.sandbox.world import GRAPH_URI, KONTROLLE_PROD, ROTATOR, SITE_REPORTS_PROD
+
+T = TypeVar("T")
 
 GRAPH_SCOPE = f"{GRAPH_URI}/.default"
 
@@ -77,19 +80,29 @@ def by_secret(sandbox: Sandbox, secret: str) -> ClientSecretCredential:
 @asynccontextmanager
 async def graph(sandbox: Sandbox, credential: AsyncTokenCredential) -> AsyncIterator[GraphServiceClient]:
     context = ssl.create_default_context(cafile=str(sandbox.ca_file))
+    plain = httpx.AsyncClient(verify=context, timeout=20, trust_env=False)
+    connections = plain._transport  # the SDK wraps it, and its wrapper does not close it
     http = GraphClientFactory.create_with_default_middleware(
-        client=httpx.AsyncClient(verify=context, timeout=20, trust_env=False),
+        client=plain,
         options={RetryHandlerOption.get_key(): RetryHandlerOption(max_retries=0, delay=0)},
     )
     auth = AzureIdentityAuthenticationProvider(credential, scopes=[GRAPH_SCOPE], allowed_hosts=["127.0.0.1"])
     adapter = GraphRequestAdapter(auth, client=http)
     adapter.base_url = sandbox.graph_url
-    async with credential, http:
+    async with credential, http, connections:
         yield GraphServiceClient(request_adapter=adapter)
 
 
-def run(coroutine) -> object:
-    return asyncio.run(coroutine)
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run, then give aiohttp's TLS connections the moment that they need to close (its manual, "Graceful shutdown")."""
+
+    async def to_the_end() -> T:
+        try:
+            return await coroutine
+        finally:
+            await asyncio.sleep(0.25)
+
+    return asyncio.run(to_the_end())
 
 
 @pytest.mark.parametrize("method", ["certificate", "secret"])
@@ -106,7 +119,8 @@ def test_the_real_sdk_creates_lists_and_removes_a_secret(sandbox: Sandbox, metho
             assert sandbox.directory.authenticates(KONTROLLE_PROD, made.secret_text)
             assert made.end_date_time == end
             info = item.to_get_request_information()
-            raw = await client.request_adapter.send_primitive_async(info, "bytes", {"XXX": ODataError})
+            adapter: Any = client.request_adapter  # its type says that this returns nothing
+            raw = await adapter.send_primitive_async(info, "bytes", {"XXX": ODataError})
             listed = [found["keyId"] for found in json.loads(raw)["passwordCredentials"]]
             assert str(made.key_id) in listed
             await item.remove_password.post(RemovePasswordPostRequestBody(key_id=made.key_id))
@@ -160,7 +174,8 @@ def test_a_workload_identity_proves_itself_with_its_token_file(sandbox: Sandbox,
             connection_verify=str(sandbox.ca_file),
             retry_total=0,
         ) as credential:
-            return (await credential.get_token(GRAPH_SCOPE)).token
+            token: str = (await credential.get_token(GRAPH_SCOPE)).token
+            return token
 
     assert jwt.decode(run(ask()), options={"verify_signature": False})["appid"] == ROTATOR
     token_file.write_text(sandbox.identity.federated_token(KONTROLLE_PROD))
@@ -174,7 +189,8 @@ def test_a_managed_identity_is_found_by_its_environment(sandbox: Sandbox, monkey
 
     async def ask() -> str:
         async with ManagedIdentityCredential(connection_verify=str(sandbox.ca_file)) as credential:
-            return (await credential.get_token(GRAPH_SCOPE)).token
+            token: str = (await credential.get_token(GRAPH_SCOPE)).token
+            return token
 
     assert jwt.decode(run(ask()), options={"verify_signature": False})["aud"] == GRAPH_URI
 
