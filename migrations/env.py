@@ -1,0 +1,13 @@
+"""Runs migrations on the connection that rotator hands over, in the transaction it has begun; it opens nothing itself.
+
+To write the next one, copy the newest file of `versions/`, change the tables in `rotator/persistence/tables.py` and
+`REVISION` with them, and run `make check`, which compares both.
+"""
+
+from alembic import context
+
+from rotator.persistence.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+context.run_migrations()

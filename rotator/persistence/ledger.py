@@ -1,0 +1,132 @@
+"""The ledger on SQLite: writes what happened and what changed in one transaction, or neither. It makes no call itself.
+
+When `record` returns, it is on the disk. Who wants to write holds the `StateLock` of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Insert, bindparam, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from rotator.chain import ZEROS, record_of
+from rotator.clock import Clock
+from rotator.model import Event, EventName, ProofSeen
+from rotator.persistence import rows, schema, tables
+from rotator.persistence.database import PATIENCE, Access, Database
+from rotator.persistence.faults import damaged
+from rotator.persistence.trail import ACCEPTED_AT_ONCE, Trail, Verified, naming
+from rotator.persistence.views import Views
+from rotator.ports import Change, Head, Note
+
+
+class SqlLedger(Views, Trail):
+    """Implements the `Ledger` port. Safe for use from several threads; one process at a time."""
+
+    def __init__(self, path: Path, clock: Clock, patience: timedelta = PATIENCE) -> None:
+        """Open the state for writing; a file that is missing or empty is made.
+
+        clock: tells the time of the records. patience: how long a busy file is waited for. Raises StateUnusable, Busy.
+        """
+        self._clock = clock
+        database = Database(path, Access.WRITE, patience)
+        super().__init__(database)
+        with database.reading() as connection:
+            owner = schema.owner(connection)
+        if not owner:
+            database.close()
+            raise damaged(database.path, "has lost the id of its owner")
+        self.owner = owner
+
+    def record(self, event: Event, *changes: Change | Event) -> None:
+        """Append audit records and make the changes they tell of, in one transaction."""
+        events = [event, *(one for one in changes if isinstance(one, Event))]
+        written = [(type(one), rows.cells_of(one)) for one in changes if not isinstance(one, Event)]
+        with self._database.writing() as connection:
+            self._append(connection, events)
+            for kind, cells in written:
+                connection.execute(_REPLACING[kind], cells)
+
+    def note(self, *notes: Note) -> None:
+        """Write bookkeeping in one transaction."""
+        with self._database.writing() as connection:
+            for one in notes:
+                if isinstance(one, ProofSeen) and one.code is None:
+                    connection.execute(_ALL_WELL, {"of": one.provider})
+                else:
+                    connection.execute(_REPLACING[type(one)], rows.cells_of(one))
+
+    def forget_sightings(self, credential: str, key_ids: Sequence[str]) -> None:
+        """Drop sightings that turned out to be nothing, or that are settled."""
+        table = tables.sightings
+        with self._database.writing() as connection:
+            connection.execute(
+                delete(table).where(
+                    table.c.credential == credential, table.c.key_id.in_(list(map(rows.storable, key_ids)))
+                )
+            )
+
+    def accept(self, actor: str, reason: str, expected_head: Head | None = None) -> Verified:
+        """Record that a person has looked at the breaks of the chain, and go on from the last record as it stands.
+
+        Returns what was found and accepted. Each break is named with a digest of what stands there: whatever is changed
+        after this is a new break. Without any break the reason is recorded all the same.
+        """
+        found = self.verify(expected_head)
+        groups = [
+            found.unaccepted[start : start + ACCEPTED_AT_ONCE]
+            for start in range(0, len(found.unaccepted), ACCEPTED_AT_ONCE)
+        ]
+        details = [f"{naming(group)}: {group[0].reason} {reason}" for group in groups] or [f"no break: {reason}"]
+        events = [Event(EventName.AUDIT_ACCEPTED, actor, reason="accepted", detail=detail) for detail in details]
+        with self._database.writing() as connection:
+            last = connection.execute(
+                select(tables.audit.c.seq, tables.audit.c.hash).order_by(tables.audit.c.seq.desc()).limit(1)
+            ).first()
+            self._append(connection, events, Head(*last) if last else Head(0, ZEROS))
+        return found
+
+    def change_owner(self) -> None:
+        """Take a new id: the old one may still be in use where this file was copied from."""
+        owner = schema.new_owner()
+        with self._database.writing() as connection:
+            connection.execute(update(tables.meta).where(tables.meta.c.name == schema.OWNER).values(value=owner))
+        self.owner = owner
+
+    def _append(self, connection: Connection, events: Sequence[Event], after: Head | None = None) -> None:
+        """Append records to the chain. after: the record to follow; None: the one that the head names."""
+        if after is None:
+            found = connection.execute(_HEAD).first()
+            if found is None:
+                raise damaged(self._database.path, "has lost the head of its audit chain")
+            after = Head(*found)
+        now = self._clock.now()
+        for event in events:
+            record = record_of(event, after.seq + 1, now, after.hash)
+            connection.execute(insert(tables.audit), rows.cells_of_record(record, now))
+            after = Head(after.seq + 1, str(record["hash"]))
+        moved = connection.execute(_MOVE_HEAD, {"to": after.seq, "with": after.hash})
+        if moved.rowcount != 1:
+            connection.execute(insert(tables.audit_head), {"id": 1, "seq": after.seq, "hash": after.hash})
+
+
+_HEAD: Final = select(tables.audit_head.c.seq, tables.audit_head.c.hash)
+_MOVE_HEAD: Final = update(tables.audit_head).values(seq=bindparam("to"), hash=bindparam("with"))
+_ALL_WELL: Final = delete(tables.proofs_seen).where(tables.proofs_seen.c.provider == bindparam("of"))
+
+
+def _replacing(kind: type) -> Insert:
+    """Return the statement that writes a noun of this kind, in place of the row with its key."""
+    table, key = rows.home_of(kind)
+    if not key:
+        return insert(table)
+    statement = upsert(table)
+    changed = {one.name: statement.excluded[one.name] for one in table.c if one.name not in (*key, "n")}
+    return statement.on_conflict_do_update(index_elements=key, set_=changed)
+
+
+_REPLACING: Final = {kind: _replacing(kind) for kind in rows.KINDS}

@@ -1,0 +1,384 @@
+"""Turns the nouns of the program into rows and back, and nothing else. Rows are read by position: walks must be quick.
+
+Reading raises ValueError, KeyError, TypeError or OverflowError for a row that nobody here has written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Table
+
+from rotator.chain import KEYS, Value, spell_time
+from rotator.clock import Instant
+from rotator.model import (
+    Act,
+    Binding,
+    CredentialState,
+    Displacement,
+    Intent,
+    Origin,
+    Outcome,
+    Phase,
+    ProofSeen,
+    Reason,
+    Request,
+    Rotation,
+    RotationOutcome,
+    Sighting,
+    Step,
+    Trouble,
+    Version,
+    VersionState,
+)
+from rotator.persistence import tables
+
+Row = Sequence[Any]
+Cells = dict[str, Any]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+# A dictionary answers four times as quickly as the call of an enumeration.
+_VERSION_STATES: Final = {str(one): one for one in VersionState}
+_ORIGINS: Final = {str(one): one for one in Origin}
+_PHASES: Final = {str(one): one for one in Phase}
+
+
+# ------------------------------------------------------------------------------------------------------------ moments
+
+
+def micros(time: datetime) -> int:
+    """Return an aware time in microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def moment(count: int) -> datetime:
+    """Return the time of so many microseconds since 1970, UTC."""
+    return _EPOCH + timedelta(0, 0, count)
+
+
+def _micros(time: datetime | None) -> int | None:
+    return None if time is None else (time - _EPOCH) // _MICROSECOND
+
+
+def _moment(count: int | None) -> datetime | None:
+    return None if count is None else _EPOCH + timedelta(0, 0, count)
+
+
+def _instant_cells(name: str, instant: Instant | None) -> Cells:
+    if instant is None:
+        return {f"{name}_wall": None, f"{name}_boot_id": None, f"{name}_since_boot": None}
+    return {
+        f"{name}_wall": micros(instant.wall),
+        f"{name}_boot_id": instant.boot_id,
+        f"{name}_since_boot": instant.since_boot // _MICROSECOND,
+    }
+
+
+def _instant(wall: int, boot_id: str, since_boot: int) -> Instant:
+    return Instant(moment(wall), boot_id, timedelta(0, 0, since_boot))
+
+
+def _trouble_text(trouble: Trouble | None) -> str | None:
+    if trouble is None:
+        return None
+    return json.dumps(
+        {"at": micros(trouble.at), "code": trouble.code, "hint": trouble.hint, "message": trouble.message}
+    )
+
+
+def _trouble(text: str | None) -> Trouble | None:
+    if text is None:
+        return None
+    told = json.loads(text)
+    return Trouble(told["code"], told["message"], told["hint"], moment(told["at"]))
+
+
+# --------------------------------------------------------------------------------------------------------- into rows
+
+
+def _of_state(state: CredentialState) -> Cells:
+    return {
+        "name": state.name,
+        "issuer": state.binding.issuer,
+        "application": state.binding.application,
+        "store_path": state.binding.store_path,
+        "provider": state.provider,
+        "kind": state.kind,
+        "client_id": state.client_id,
+        "paused_at": _micros(state.paused_at),
+        "parked": _trouble_text(state.parked),
+        "error": _trouble_text(state.error),
+        "failures": state.failures,
+        "cause": state.cause,
+        "same_cause": state.same_cause,
+        "not_before": _micros(state.not_before),
+        "proved_at": _micros(state.proved_at),
+        "control_at": _micros(state.control_at),
+        "wake_at": _micros(state.wake_at),
+        "forgotten_at": _micros(state.forgotten_at),
+    }
+
+
+def _of_version(version: Version) -> Cells:
+    displaced = version.displaced
+    return {
+        "credential": version.credential,
+        "key_id": version.key_id,
+        "state": version.state.value,
+        "origin": version.origin.value,
+        "created_at": _micros(version.created_at),
+        "expires_at": _micros(version.expires_at),
+        "tag": version.tag,
+        "rotation_id": version.rotation_id,
+        "store_version": version.store_version,
+        "promoted_at": _micros(version.promoted_at),
+        "displaced_by": displaced.by if displaced else None,
+        **_instant_cells("displaced", displaced.local if displaced else None),
+        "displaced_store": _micros(displaced.store) if displaced else None,
+        "displaced_issuer": _micros(displaced.issuer) if displaced else None,
+        "retire_after": _micros(version.retire_after),
+        "retired_at": _micros(version.retired_at),
+    }
+
+
+def _of_rotation(rotation: Rotation) -> Cells:
+    return {
+        "id": rotation.id,
+        "credential": rotation.credential,
+        "seq": rotation.seq,
+        "epoch": rotation.epoch,
+        "phase": rotation.phase.value,
+        "attempt": rotation.attempt,
+        "reason": rotation.reason.value,
+        "actor": rotation.actor,
+        "started_at": micros(rotation.started_at),
+        "note": rotation.note,
+        "emergency": int(rotation.emergency),
+        "tag": rotation.tag,
+        "key_id": rotation.key_id,
+        "old_key_ids": json.dumps(rotation.old_key_ids),
+        "base_version": rotation.base_version,
+        "store_version": rotation.store_version,
+        "proofs": rotation.proofs,
+        "outcome": rotation.outcome.value if rotation.outcome else None,
+        "finished_at": _micros(rotation.finished_at),
+        "error": _trouble_text(rotation.error),
+    }
+
+
+def _of_intent(intent: Intent) -> Cells:
+    return {
+        "id": intent.id,
+        "credential": intent.credential,
+        "act": intent.act.value,
+        **_instant_cells("sent", intent.sent),
+        "rotation_id": intent.rotation_id,
+        "tag": intent.tag,
+        "key_id": intent.key_id,
+        "attempt": intent.attempt,
+        "expected": intent.expected,
+        "outcome": intent.outcome.value if intent.outcome else None,
+    }
+
+
+def _of_request(request: Request) -> Cells:
+    return {
+        "id": request.id,
+        "credential": request.credential,
+        "actor": request.actor,
+        "note": request.note,
+        "at": micros(request.at),
+        "emergency": int(request.emergency),
+        "answered_by": request.answered_by,
+    }
+
+
+def _of_step(step: Step) -> Cells:
+    return {
+        "rotation_id": step.rotation_id,
+        "step": step.step,
+        "outcome": step.outcome,
+        "at": micros(step.at),
+        "attempt": step.attempt,
+        "detail": step.detail,
+        "seconds": float(step.seconds),
+    }
+
+
+def _of_sighting(sighting: Sighting) -> Cells:
+    return {
+        "credential": sighting.credential,
+        "key_id": sighting.key_id,
+        "tag": sighting.tag,
+        **_instant_cells("first", sighting.first),
+        "times": sighting.times,
+    }
+
+
+def _of_proof(proof: ProofSeen) -> Cells:
+    return {"provider": proof.provider, "credential": proof.credential, "code": proof.code}
+
+
+_HOMES: Final[dict[type, tuple[Table, tuple[str, ...], Callable[[Any], Cells]]]] = {
+    CredentialState: (tables.credentials, ("name",), _of_state),
+    Version: (tables.versions, ("credential", "key_id"), _of_version),
+    Rotation: (tables.rotations, ("id",), _of_rotation),
+    Intent: (tables.intents, ("id",), _of_intent),
+    Request: (tables.requests, ("id",), _of_request),
+    Step: (tables.steps, (), _of_step),
+    Sighting: (tables.sightings, ("credential", "key_id"), _of_sighting),
+    ProofSeen: (tables.proofs_seen, ("provider", "credential"), _of_proof),
+}
+
+
+KINDS: Final = tuple(_HOMES)
+"""The nouns that have a table."""
+
+
+def home_of(kind: type) -> tuple[Table, tuple[str, ...]]:
+    """Return the table of a noun, and the columns that tell its rows apart; none: every one is a new row."""
+    table, key, _ = _HOMES[kind]
+    return table, key
+
+
+def cells_of(thing: object) -> Cells:
+    """Return the row of a noun."""
+    return {name: storable(value) for name, value in _HOMES[type(thing)][2](thing).items()}
+
+
+def storable(value: Any) -> Any:
+    """Return a text as UTF-8 can hold it: issuers answer in JSON, where half of a surrogate pair can stand alone."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "replace").decode()
+    return value
+
+
+def cells_of_record(record: dict[str, Value], time: datetime) -> Cells:
+    """Return the row of an audit record, whose time is kept as a number."""
+    return {**record, "time": micros(time)}
+
+
+# --------------------------------------------------------------------------------------------------------- from rows
+
+
+def state_of(row: Row) -> CredentialState:
+    """Return what a row of `credentials` says."""
+    (name, issuer, application, path, provider, kind, client_id, paused, parked, error) = row[:10]
+    (failures, cause, same_cause, not_before, proved, control, wake, forgotten) = row[10:]
+    return CredentialState(
+        name,
+        Binding(issuer, application, path),
+        provider,
+        kind,
+        client_id,
+        None if paused is None else moment(paused),
+        None if parked is None else _trouble(parked),
+        None if error is None else _trouble(error),
+        failures,
+        cause,
+        same_cause,
+        None if not_before is None else moment(not_before),
+        None if proved is None else moment(proved),
+        None if control is None else moment(control),
+        None if wake is None else moment(wake),
+        None if forgotten is None else moment(forgotten),
+    )
+
+
+def version_of(row: Row) -> Version:
+    """Return what a row of `versions` says."""
+    (credential, key_id, state, origin, created, expires, tag, rotation_id, store_version, promoted) = row[:10]
+    (by, wall, boot_id, since_boot, store, issuer, retire_after, retired) = row[10:]
+    return Version(
+        credential,
+        key_id,
+        _VERSION_STATES[state],
+        _ORIGINS[origin],
+        None if created is None else moment(created),
+        None if expires is None else moment(expires),
+        tag,
+        rotation_id,
+        store_version,
+        None if promoted is None else moment(promoted),
+        None if by is None else Displacement(by, _instant(wall, boot_id, since_boot), _moment(store), _moment(issuer)),
+        None if retire_after is None else moment(retire_after),
+        None if retired is None else moment(retired),
+    )
+
+
+def rotation_of(row: Row) -> Rotation:
+    """Return what a row of `rotations` says."""
+    (_, rotation_id, credential, seq, epoch, phase, attempt, reason, actor, started, note) = row[:11]
+    (emergency, tag, key_id, old, base_version, store_version, proofs, outcome, finished, error) = row[11:]
+    return Rotation(
+        rotation_id,
+        credential,
+        seq,
+        epoch,
+        _PHASES[phase],
+        attempt,
+        Reason(reason),
+        actor,
+        moment(started),
+        note,
+        bool(emergency),
+        tag,
+        key_id,
+        tuple(json.loads(old)),
+        base_version,
+        store_version,
+        proofs,
+        None if outcome is None else RotationOutcome(outcome),
+        _moment(finished),
+        _trouble(error),
+    )
+
+
+def intent_of(row: Row) -> Intent:
+    """Return what a row of `intents` says."""
+    (_, intent_id, credential, act, wall, boot_id, since_boot, rotation_id, tag, key_id, attempt, expected, out) = row
+    return Intent(
+        intent_id,
+        credential,
+        Act(act),
+        _instant(wall, boot_id, since_boot),
+        rotation_id,
+        tag,
+        key_id,
+        attempt,
+        expected,
+        None if out is None else Outcome(out),
+    )
+
+
+def request_of(row: Row) -> Request:
+    """Return what a row of `requests` says."""
+    (_, request_id, credential, actor, note, at, emergency, answered_by) = row
+    return Request(request_id, credential, actor, note, moment(at), bool(emergency), answered_by)
+
+
+def step_of(row: Row) -> Step:
+    """Return what a row of `steps` says."""
+    (_, rotation_id, step, outcome, at, attempt, detail, seconds) = row
+    return Step(rotation_id, step, outcome, moment(at), attempt, detail, seconds)
+
+
+def sighting_of(row: Row) -> Sighting:
+    """Return what a row of `sightings` says."""
+    (credential, key_id, tag, wall, boot_id, since_boot, times) = row
+    return Sighting(credential, key_id, tag, _instant(wall, boot_id, since_boot), times)
+
+
+def record_of(row: Row) -> dict[str, Value]:
+    """Return an audit record as it stands, even when somebody has put a time into it that none can be."""
+    record = dict(zip(KEYS, row, strict=True))
+    try:
+        record["time"] = spell_time(moment(row[1]))
+    except (OverflowError, TypeError):
+        record["time"] = str(row[1])
+    return record

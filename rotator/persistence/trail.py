@@ -1,0 +1,247 @@
+"""Questions to the audit records: list them, check that their chain holds. It changes nothing and stops no writer.
+
+Records are read in pages of neighbouring numbers, each in a transaction of its own, whatever is filtered out of them:
+so none takes longer because little is found.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
+
+from rotator.chain import START, Break, Flaw, Place, Value, breaks, mark_of
+from rotator.model import EventName
+from rotator.persistence import rows, tables
+from rotator.persistence.database import Asking
+from rotator.persistence.faults import damaged
+from rotator.ports import Head
+
+PAGE: Final = 2000
+"""So many numbers are looked at in one transaction: some ten milliseconds."""
+
+ACCEPTED_AT_ONCE: Final = 10
+"""So many breaks one `audit.accepted` record names."""
+
+_NAMED: Final = re.compile(r"accepted (\d+ \w+ [0-9a-f]{16}(?:, \d+ \w+ [0-9a-f]{16})*)")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which audit records are wanted; None: any. since, until: aware; until is not in it."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    credential: str | None = None
+    event: str | None = None
+    outcome: str | None = None
+    actor: str | None = None
+    rotation: str | None = None
+
+
+EVERYTHING: Final = AuditFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a walk along the chain found. first, last: the numbers of the records, 0 when there are none.
+
+    head: what was kept apart. broken: the first break that nobody has accepted. accepted: the breaks somebody has.
+    """
+
+    first: int
+    last: int
+    head: Head
+    broken: Break | None
+    accepted: tuple[Break, ...] = ()
+    unaccepted: tuple[Break, ...] = ()
+
+
+class Trail(Asking):
+    """The audit records. Safe for use from several threads."""
+
+    def head(self) -> Head:
+        """Return the end of the audit chain as it is kept apart from the records."""
+        found = self._database.rows((_HEAD, {}))[0]
+        if not found:
+            raise damaged(self._database.path, "has lost the head of its audit chain")
+        return Head(*found[0])
+
+    def audit(
+        self, wanted: AuditFilter = EVERYTHING, after_seq: int = 0, limit: int | None = None
+    ) -> Iterator[dict[str, Value]]:
+        """Yield the wanted records after a number, in order, at most `limit`; keys as `chain.KEYS`."""
+        return itertools.islice(self._forward(wanted, after_seq + 1), limit)
+
+    def audit_tail(self, wanted: AuditFilter = EVERYTHING, limit: int = 50) -> list[dict[str, Value]]:
+        """Return the last `limit` of the wanted records, in order."""
+        statement = _wanting(wanted)
+        found: list[dict[str, Value]] = []
+        below = _LARGEST
+        while len(found) < limit:
+            with self._database.as_it_stands() as connection:
+                last = connection.execute(_LAST_SEQ, {"below": below}).scalar()
+                if last is None:
+                    break
+                below = max(last - PAGE, -_LARGEST)
+                page = connection.execute(statement, {"first": below + 1, "last": last}).all()
+            found = [*map(rows.record_of, page), *found]
+        return found[-limit:] if limit > 0 else []
+
+    def audit_one(self, seq: int) -> dict[str, Value] | None:
+        """Return one record, or None when there is none of that number."""
+        with self._database.as_it_stands() as connection:
+            row = connection.execute(_ALL, {"first": seq, "last": seq}).first()
+        return None if row is None else rows.record_of(row)
+
+    def verify(self, expected_head: Head | None = None) -> Verified:
+        """Walk the whole chain and return what was found; a break is an answer, not an error.
+
+        Compared are each record with its hash, with the one before it, the last one with the head that is kept apart,
+        and with `expected_head` where another copy of the head is known.
+        """
+        walk = _Walk(expected_head)
+        page = self._page(_ALL, -_LARGEST)
+        while page.first is not None:
+            walk.look_at(page.records)
+            page = self._page(_ALL, page.first + PAGE)
+        return walk.end(page.head)
+
+    def _forward(self, wanted: AuditFilter, start: int) -> Iterator[dict[str, Value]]:
+        statement = _wanting(wanted)
+        page = self._page(statement, start)
+        while page.first is not None:
+            yield from page.records
+            page = self._page(statement, page.first + PAGE)
+
+    def _page(self, statement: Select[Any], start: int) -> _Page:
+        """Read the next records from a number on, and the head of that moment: a writer may append meanwhile."""
+        with self._database.as_it_stands() as connection:
+            first = connection.execute(_FIRST_SEQ, {"from": start}).scalar() if start <= _LARGEST else None
+            found: Sequence[rows.Row] = ()
+            if first is not None:
+                found = connection.execute(statement, {"first": first, "last": min(first + PAGE - 1, _LARGEST)}).all()
+            head = connection.execute(_HEAD).first()
+        return _Page(first, [rows.record_of(row) for row in found], Head(*head) if head else None)
+
+
+class _Page(NamedTuple):
+    """Neighbouring records. first: where the page begins; None: nothing comes any more."""
+
+    first: int | None
+    records: list[dict[str, Value]]
+    head: Head | None
+
+
+class _Walk:
+    """A walk along the chain: where it stands, what it found, and what the records say was accepted."""
+
+    def __init__(self, expected: Head | None) -> None:
+        self.place = START
+        self._first = 0
+        self._found: list[Break] = []
+        self._named: dict[tuple[int, str], int] = {}
+        self._expected = expected
+
+    def look_at(self, page: list[dict[str, Value]]) -> None:
+        """Go on over the next records."""
+        self._found.extend(breaks(page, self.place))
+        for record in page:
+            if record["event"] == EventName.AUDIT_ACCEPTED.value:
+                for seq, mark in _named_in(record):
+                    self._named[seq, mark] = _seq(record)
+            if (
+                self._expected is not None
+                and _seq(record) == self._expected.seq
+                and record["hash"] != self._expected.hash
+            ):
+                self._found.append(
+                    Break(
+                        self._expected.seq,
+                        Flaw.CUT,
+                        f"Record {self._expected.seq} is not the one whose hash was kept elsewhere.",
+                        mark_of(record, Place(self._expected.seq, self._expected.hash)),
+                    )
+                )
+        self._first = self._first or _seq(page[0])
+        self.place = Place(_seq(page[-1]), str(page[-1]["hash"]))
+
+    def end(self, head: Head | None) -> Verified:
+        """Compare with the heads, and sort what was found."""
+        last = self.place
+        if head is None or (head.seq, head.hash) != (last.seq, last.hash):
+            told = "is lost" if head is None else f"names record {head.seq}, and the records end with another"
+            self._found.append(self._cut(f"The head that is kept apart from the records {told}: record {last.seq}."))
+        elif self._expected is not None and self._expected.seq > last.seq:
+            self._found.append(
+                self._cut(
+                    f"The records end with {last.seq}; the head kept elsewhere names record {self._expected.seq}."
+                )
+            )
+        accepted = [one for one in self._found if self._named.get((one.seq, one.mark), 0) >= one.seq]
+        open_ones = [one for one in self._found if one not in accepted]
+        return Verified(
+            self._first,
+            last.seq,
+            head or Head(0, ""),
+            open_ones[0] if open_ones else None,
+            tuple(accepted),
+            tuple(open_ones),
+        )
+
+    def _cut(self, reason: str) -> Break:
+        return Break(self.place.seq + 1, Flaw.CUT, reason, mark_of(None, self.place))
+
+
+def naming(found: Sequence[Break]) -> str:
+    """Return the words by which an `audit.accepted` record names breaks, for its detail."""
+    return "accepted " + ", ".join(f"{one.seq} {one.flaw} {one.mark}" for one in found)
+
+
+def _named_in(record: dict[str, Value]) -> Iterator[tuple[int, str]]:
+    said = _NAMED.match(str(record["detail"]))
+    if said is not None:
+        for one in said[1].split(", "):
+            seq, _, mark = one.split(" ")
+            yield int(seq), mark
+
+
+def _seq(record: dict[str, Value]) -> int:
+    seq = record["seq"]
+    assert isinstance(seq, int)  # it is the rowid
+    return seq
+
+
+_LARGEST: Final = 2**63 - 1  # what a whole number of SQLite can be
+_SEQ: Final = tables.audit.c.seq
+_ALL: Final = select(tables.audit).where(_SEQ.between(bindparam("first"), bindparam("last"))).order_by(_SEQ)
+_FIRST_SEQ: Final = select(func.min(_SEQ)).where(bindparam("from") <= _SEQ)
+_LAST_SEQ: Final = select(func.max(_SEQ)).where(bindparam("below") >= _SEQ)
+_HEAD: Final = select(tables.audit_head.c.seq, tables.audit_head.c.hash)
+
+
+def _wanting(wanted: AuditFilter) -> Select[Any]:
+    return _ALL.where(*_conditions(wanted))
+
+
+def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
+    table, given = tables.audit.c, []
+    if wanted.since is not None:
+        given.append(table.time >= rows.micros(wanted.since))
+    if wanted.until is not None:
+        given.append(table.time < rows.micros(wanted.until))
+    for column, value in (
+        (table.credential, wanted.credential),
+        (table.event, wanted.event),
+        (table.outcome, wanted.outcome),
+        (table.actor, wanted.actor),
+        (table.rotation_id, wanted.rotation),
+    ):
+        if value is not None:
+            given.append(column == value)
+    return given
