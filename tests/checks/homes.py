@@ -17,6 +17,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "click": ("rotator/cli/",),
     "cryptography": ("rotator/sandbox/", "rotator/stores/", "rotator/provers/", "rotator/providers/"),
     "httpcore2": ("rotator/provers/http",),
+    "httpx": ("rotator/providers/entra",),
     "httpx2": ("rotator/provers/", "rotator/providers/"),
     "hvac": ("rotator/stores/vault",),
     "jinja2": ("rotator/sandbox/", "rotator/web/"),

@@ -1,0 +1,332 @@
+"""Issues and retires the client secrets of Entra applications through Microsoft Graph; never sends a write twice.
+
+Importing this file imports neither msgraph nor azure-identity (some 40 MB, a third of a second): the first call does.
+Both are asynchronous, so the provider runs an event loop of its own in a daemon thread, and callers wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rotator.clock import Clock, Instant, elapsed
+from rotator.errors import Misconfigured, OutcomeUnknown, Refused, RotatorError, Transient
+from rotator.model import Finding, Procedure
+from rotator.ports import Issued, Listed, Listing, Retired
+from rotator.providers.entra_answers import GUID, Reply, listed
+from rotator.providers.entra_errors import Doing, refused, two_are_the_limit
+from rotator.providers.entra_settings import EntraSettings
+from rotator.secret import Fields, Secret
+
+if TYPE_CHECKING:
+    from rotator.providers.entra_graph import Graph
+
+T = TypeVar("T")
+
+_CREATE = Doing("create a secret", writes=True)
+_RETIRE = Doing("retire a secret", writes=True)
+_READ = Doing("read the application")
+_SELECT = ("id", "appId", "signInAudience", "passwordCredentials")
+_SPREADING = timedelta(minutes=2)  # so long Graph may call a secret unknown that it has just made
+_JOIN_PATIENCE = 5.0  # seconds
+# Their warnings quote answers, which may quote what we sent, and some of their debug lines show headers.
+_TALKATIVE = (
+    "azure",
+    "h11",
+    "httpcore",
+    "httpx",
+    "kiota_abstractions",
+    "kiota_authentication_azure",
+    "kiota_http",
+    "kiota_serialization_json",
+    "msal",
+    "msgraph",
+    "msgraph_core",
+    "opentelemetry",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    """One application object. limit: how many secrets it may hold, when that is known."""
+
+    object_id: str
+    app_id: str
+    limit: int | None
+
+
+class EntraProvider:
+    """A `Provider` for one Entra tenant. An application is named by its app id, or `object:` and its object id.
+
+    Source for operations and limits: learn.microsoft.com/graph/api/application-addpassword and -removepassword.
+    """
+
+    procedure = Procedure.OVERLAP
+
+    def __init__(self, settings: EntraSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._graph: Graph | None = None
+        self._closed = False
+        self._known: dict[str, _Application] = {}
+        self._fresh: dict[str, Instant] = {}
+
+    # ------------------------------------------------------------------------------------------------------- the port
+
+    def create(self, application: str, tag: str, lifetime: timedelta) -> Issued:
+        """Add a secret labelled `tag`, valid for `lifetime` from now by Graph's clock.
+
+        Raises OutcomeUnknown when a secret may exist whose value is lost, NoFreeSlot, Denied, Refused (codes
+        `lifetime_not_allowed`, `secrets_forbidden`, `application_not_found`), Throttled, Misconfigured, and Transient
+        when certainly nothing was done.
+        """
+        return self._wait(lambda graph: self._create(graph, application, tag, lifetime), _CREATE)
+
+    def list(self, application: str) -> Listing:
+        """Return every secret of the application. Repeatable. It may be seconds behind what was written."""
+        return self._wait(lambda graph: self._list(graph, application), _READ)
+
+    def retire(self, application: str, key_id: str) -> Retired:
+        """Remove a secret by its key id. Raises OutcomeUnknown when it may or may not be gone.
+
+        Transient with code `replication_lag`: Graph does not find what it lists, or made a moment ago.
+        """
+        if not GUID.match(key_id):
+            raise Refused(
+                "That is no key id of Entra; they are GUIDs.",
+                hint="Look with `rotator orphans` which secrets the application has.",
+                code="bad_key_id",
+            )
+        return self._wait(lambda graph: self._retire(graph, application, key_id.lower()), _RETIRE)
+
+    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
+        """Look at login, rights, application, policies and clock. Repeatable, changes nothing."""
+        from rotator.providers.entra_check import Examination
+
+        examination = Examination(self._settings, self._clock, application, lifetime, subject)
+        try:
+            _named(application)
+            return self._wait(examination.run, _READ)
+        except RotatorError as error:
+            return [examination.stopped(error)]
+
+    def close(self) -> None:
+        """Stop the loop; a call under way ends with an error. Doing it twice is fine."""
+        with self._lock:
+            self._closed = True
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None or not thread.is_alive():
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_JOIN_PATIENCE)
+
+    # --------------------------------------------------------------------------------------------------- the operations
+
+    async def _create(self, graph: Graph, application: str, tag: str, lifetime: timedelta) -> Issued:
+        app = await self._resolved(graph, application)
+        async with graph.write(app.object_id):
+            end = (graph.issuer_now() or self._clock.now()) + lifetime
+            reply = await graph.add_password(app.object_id, tag, end.replace(microsecond=0))
+            if reply.status == 200:
+                return self._issued(app, reply)
+        failure = self._refusal(application, _CREATE, reply)
+        if reply.status == 400 and failure.code == "refused_by_graph" and await self._is_full(graph, application):
+            failure = two_are_the_limit(_CREATE)
+        raise failure
+
+    def _issued(self, app: _Application, reply: Reply) -> Issued:
+        """Return what was issued. Raises OutcomeUnknown when it was, and what is needed of it is missing."""
+        body = reply.json
+        version = listed(body)
+        text = body.get("secretText") if body else None
+        value = Secret(text) if isinstance(text, str) else None
+        if version is None or value is None or value.looks_masked():
+            raise refused(self._settings, _CREATE, reply, self._clock.now())
+        self._fresh = {key_id: at for key_id, at in self._fresh.items() if self._is_fresh(key_id)}
+        self._fresh[version.key_id] = self._clock.instant()
+        return Issued(version, app.app_id, Fields({"client_secret": value}), reply.date, reply.request_id)
+
+    async def _list(self, graph: Graph, application: str) -> Listing:
+        reply, body = await self._read(graph, application)
+        items = body.get("passwordCredentials")
+        if not isinstance(items, list):
+            raise self._refusal(application, _READ, reply)
+        items = items + await graph.rest_of(body.get("passwordCredentials@odata.nextLink"))
+        versions = [listed(item) for item in items]
+        found: list[Listed] = [version for version in versions if version is not None]
+        if len(found) != len(items):  # one that cannot be read may be the one that is looked for
+            raise self._refusal(application, _READ, reply)
+        limit = self._known[application].limit
+        # An expired secret keeps its place until it is removed.
+        free = None if limit is None else max(0, limit - len(found))
+        return Listing(tuple(found), reply.date, free)
+
+    async def _retire(self, graph: Graph, application: str, key_id: str) -> Retired:
+        app = await self._resolved(graph, application)
+        try:
+            async with graph.write(app.object_id):
+                reply = await graph.remove_password(app.object_id, key_id)
+        except OutcomeUnknown:
+            self._fresh.pop(key_id, None)  # if Graph does not find it the next time, then because of this
+            raise
+        if reply.status == 204:
+            self._fresh.pop(key_id, None)
+            return Retired.DONE
+        failure = self._refusal(application, _RETIRE, reply)
+        if isinstance(failure, OutcomeUnknown):
+            self._fresh.pop(key_id, None)
+        if reply.status != 400 or failure.code != "refused_by_graph":
+            raise failure
+        # "No password credential found with keyId": gone, or made so lately that this replica has not heard of it.
+        # The words may change (learn.microsoft.com/graph/errors), so a list decides.
+        listing = await self._list(graph, application)
+        if any(version.key_id == key_id for version in listing.versions) or self._is_fresh(key_id):
+            raise Transient(
+                "Graph does not find a secret to remove that it lists or has just made.",
+                hint="Its servers do not agree yet; the next run tries again.",
+                code="replication_lag",
+            )
+        return Retired.ALREADY_GONE
+
+    # --------------------------------------------------------------------------------------------------------- inside
+
+    async def _resolved(self, graph: Graph, application: str) -> _Application:
+        """Return the application object, from memory: object ids do not change."""
+        if application not in self._known:
+            await self._read(graph, application)
+        return self._known[application]
+
+    async def _read(self, graph: Graph, application: str) -> tuple[Reply, dict[str, Any]]:
+        """Ask for the application and remember what it is."""
+        known = self._known.get(application)
+        reply = await graph.application(f"object:{known.object_id}" if known else _named(application), *_SELECT)
+        body = reply.json
+        if reply.status != 200 or body is None:
+            raise self._refusal(application, _READ, reply)
+        object_id, app_id = body.get("id"), body.get("appId")
+        if not (
+            isinstance(object_id, str) and isinstance(app_id, str) and GUID.match(object_id) and GUID.match(app_id)
+        ):
+            raise self._refusal(application, _READ, reply)
+        personal = "PersonalMicrosoftAccount" in str(body.get("signInAudience"))
+        self._known[application] = _Application(object_id.lower(), app_id.lower(), 2 if personal else None)
+        return reply, body
+
+    async def _is_full(self, graph: Graph, application: str) -> bool:
+        try:
+            return (await self._list(graph, application)).free_slots == 0
+        except RotatorError:
+            return False
+
+    def _is_fresh(self, key_id: str) -> bool:
+        at = self._fresh.get(key_id)
+        since = elapsed(at, self._clock.instant()) if at else None
+        return since is not None and since < _SPREADING
+
+    def _refusal(self, application: str, doing: Doing, reply: Reply) -> RotatorError:
+        if reply.status == 404:
+            self._known.pop(application, None)
+        return refused(self._settings, doing, reply, self._clock.now())
+
+    # ------------------------------------------------------------------------------------------------------- the thread
+
+    def _wait(self, work: Callable[[Graph], Coroutine[Any, Any, T]], doing: Doing) -> T:
+        """Run `work` in the loop and wait for its end, which its deadline brings in any case."""
+        future = self._submitted(work)
+        try:
+            return future.result()
+        except CancelledError:
+            pass
+        if doing.writes:
+            raise OutcomeUnknown(
+                f"It is not known whether Graph did {doing.words}: rotator was stopped while it waited.",
+                hint="The next run lists what the application has and goes on from there.",
+            )
+        raise _stopping(self._settings)
+
+    def _submitted(self, work: Callable[[Graph], Coroutine[Any, Any, T]]) -> Future[T]:
+        with self._lock:
+            if self._closed:
+                raise _stopping(self._settings)
+            if self._loop is None:
+                hush()
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._loop, self._end), name=f"entra-{self._settings.name}", daemon=True
+                )
+                self._thread.start()
+            return asyncio.run_coroutine_threadsafe(self._timed(work), self._loop)
+
+    async def _timed(self, work: Callable[[Graph], Coroutine[Any, Any, T]]) -> T:
+        from rotator.providers.entra_graph import Graph
+        from rotator.providers.entra_wire import UNTIL
+
+        UNTIL.set(asyncio.get_running_loop().time() + self._settings.deadline.total_seconds())
+        if self._graph is None:
+            self._graph = Graph(self._settings, self._clock)
+        try:
+            return await work(self._graph)
+        except Misconfigured as wrong:
+            if wrong.code == "tls_untrusted":
+                self._graph = None  # the CA file may be replaced; the next call reads it again
+            raise
+
+    async def _end(self) -> None:
+        if self._graph is not None:
+            await self._graph.close()
+
+
+def hush() -> None:
+    """Let nothing that the libraries below say reach a log, at whatever level somebody sets their loggers.
+
+    What matters of it is in our errors, in our words.
+    """
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        if logger.propagate:
+            logger.addHandler(logging.NullHandler())
+            logger.propagate = False
+
+
+def _serve(loop: asyncio.AbstractEventLoop, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run the loop until it is stopped, then cancel what is under way and close."""
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        loop.run_until_complete(_finish(asyncio.all_tasks(loop), end))
+    finally:
+        loop.close()
+
+
+async def _finish(tasks: set[asyncio.Task[Any]], end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await end()
+
+
+def _named(application: str) -> str:
+    """Return the name of an application, if it is one: it becomes part of a path."""
+    kind, colon, rest = application.rpartition(":")
+    if GUID.match(rest) and (kind, colon) in (("", ""), ("object", ":")):
+        return application
+    raise Misconfigured(
+        "That is neither the app id nor the object id of an application; both are GUIDs.",
+        hint="Correct provider.app_id or provider.object_id of the credential.",
+        code="bad_application",
+    )
+
+
+def _stopping(settings: EntraSettings) -> Transient:
+    return Transient(
+        f"{settings.name}: rotator is stopping.", hint="The next run goes on; nothing was sent.", code="stopping"
+    )
