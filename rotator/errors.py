@@ -67,7 +67,7 @@ class ClockWrong(Transient):
 
 
 class OutcomeUnknown(Transient):
-    """A mutating call was sent and its answer is missing or unclear: it may have taken effect, now or a little later."""
+    """A mutating call was sent and its answer is missing or unclear: it may have taken effect, now or later."""
 
     code = "outcome_unknown"
 

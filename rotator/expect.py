@@ -174,7 +174,7 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """Every one of these must be in the response's `scope`, else in the `scp` or `scope` claim (RFC 6749 section 3.3)."""
+    """Every one of these must be in the response's `scope`, else in the claim `scp` or `scope` (RFC 6749 3.3)."""
 
     required: tuple[str, ...]
     claims = ()
@@ -265,7 +265,7 @@ class Expectations:
 
     aud: accepted values, one suffices. roles, scope: every one is needed. iss: exact. min_lifetime: how far ahead the
     end of the token must lie. token_type: in any case. client_claims: the claims of which the first present one must be
-    the client's id. tenant: `tid`. credential_kind: guards against a proof that passed by another credential of the same
+    the client's id. tenant: `tid`. credential_kind: guards against a proof that passed by another credential of this
     application. Raises ValueError when nothing at all would be checked.
     """
 

@@ -99,5 +99,14 @@ def settled(intent: Intent, outcome: Outcome = Outcome.SUCCEEDED) -> Intent:
     return replace(intent, outcome=outcome)
 
 
+def same_call(kit: Kit, last: Intent) -> tuple[Intent, ...]:
+    """Return earlier tries of the same removal that have no outcome, settled by the one that succeeded."""
+    return tuple(
+        settled(one)
+        for one in kit.ledger.unsettled(kit.credential.name)
+        if (one.act, one.key_id) == (last.act, last.key_id) and one.id != last.id
+    )
+
+
 def _failed(kit: Kit, intent: Intent, event: Event, outcome: Outcome, error: RotatorError) -> None:
     kit.ledger.record(replace(event, outcome=outcome, detail=error.message), settled(intent, outcome))

@@ -83,8 +83,8 @@ class Credential:
     """One tracked client identity with its policy, as the configuration says it.
 
     provider, store: the names of the configuration. issuer: what the provider talks to, stable across renaming (for
-    Entra the authority and tenant). application: the issuer's name for the client. fields: our field name to the name
-    in the consumer document.
+    Entra the authority and tenant). application: the issuer's name for the client: its client id, or `object:` and the
+    issuer's own id. fields: our field name to the name in the consumer document.
     """
 
     name: str
@@ -102,6 +102,11 @@ class Credential:
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def client_id(self) -> str:
+        """Return the client id as far as the configuration tells it; empty when only the issuer knows."""
+        return "" if self.application.startswith("object:") else self.application
 
     @property
     def binding(self) -> Binding:
@@ -259,7 +264,7 @@ class CredentialState:
 
     failures: attempts in a row that failed; cause: the code of the last failure; same_cause: how often in a row it was
     that one. not_before: no new attempt earlier. wake_at: nothing can be due earlier, so a tick need not look; None:
-    look at the next one.
+    look at the next one. alerted_at: the last threshold before an expiry that people were told of.
     """
 
     name: str
@@ -277,6 +282,7 @@ class CredentialState:
     proved_at: datetime | None = None
     control_at: datetime | None = None
     wake_at: datetime | None = None
+    alerted_at: datetime | None = None
     forgotten_at: datetime | None = None
 
 

@@ -34,6 +34,11 @@ class Proof:
     issuer_now: datetime | None
     token_expires_at: datetime | None
 
+    @property
+    def sentence(self) -> str:
+        """Return how it went, in a few words."""
+        return f"{self.proofs} of {self.proofs}" + (f", {self.tries} tries" if self.tries > self.proofs else "")
+
 
 def prove_until(kit: Kit, client_id: str, values: Fields, pause: Callable[[timedelta], None], proofs: int) -> Proof:
     """Ask for tokens until `proofs` requests in a row succeeded.
@@ -120,7 +125,7 @@ def control(kit: Kit, state: CredentialState, client_id: str) -> None:
         )
     if verdict.answer is Answer.SILENT:
         raise Transient(
-            f"The token endpoint of {kit.credential.name} neither accepted nor refused a wrong secret: {verdict.message}",
+            f"The token endpoint of {kit.credential.name} said nothing clear of a wrong secret: {verdict.message}",
             hint="It is asked again. For an endpoint that never says it plainly set verify.negative_control: false.",
             code=verdict.code,
             retry_after=verdict.retry_after,

@@ -150,6 +150,8 @@ def look(kit: Kit) -> tuple[StagingDocument | None, Snapshot]:
     if snapshot.fields is None:
         return None, snapshot
     document = decode(snapshot.fields, path)
+    if document.binding == NOBODY:
+        return None, snapshot
     if document.binding != kit.credential.binding:
         raise Misconfigured(
             f"The name {path} already stands for {document.binding.application} at {document.binding.issuer}, "
@@ -158,6 +160,20 @@ def look(kit: Kit) -> tuple[StagingDocument | None, Snapshot]:
             code="bound_elsewhere",
         )
     return document, snapshot
+
+
+NOBODY = Binding("", "", "")
+"""The binding of a name that is free again."""
+
+
+def free(claim: Claim) -> None:
+    """Give a claim up together with the name: whoever takes it next may mean something else by it."""
+    claim.release(binding=NOBODY, rotation_id="", previous=(), retiring=())
+
+
+def last_seq(document: StagingDocument | None) -> int:
+    """Return the number of the last rotation that any state on this staging area has begun."""
+    return 0 if document is None else document.seq
 
 
 def is_stale(document: StagingDocument, snapshot: Snapshot, now: Instant) -> bool:
@@ -179,6 +195,27 @@ class Claim:
         self._kit = kit
         self.document = document
         self._version = version
+
+    @classmethod
+    def begin(cls, kit: Kit, **facts: object) -> Claim:
+        """Take the claim for something new, when nothing is under way. Raises Busy when something is."""
+
+        def claimed(present: StagingDocument | None) -> StagingDocument:
+            idle = present or StagingDocument(kit.credential.binding, "", 0, Stage.IDLE, kit.clock.instant())
+            if idle.stage not in (Stage.IDLE, Stage.CLAIMED):
+                raise Busy(
+                    f"Something else is under way for {kit.credential.name}: it is {idle.stage}.",
+                    hint="The next run finishes that first.",
+                    code="claimed",
+                )
+            return replace(idle, stage=Stage.CLAIMED, **facts)  # type: ignore[arg-type]
+
+        return cls.take(kit, claimed)
+
+    @property
+    def version(self) -> int:
+        """Return the version of the staging document that we wrote last."""
+        return self._version
 
     @classmethod
     def take(cls, kit: Kit, begin: Callable[[StagingDocument | None], StagingDocument]) -> Claim:

@@ -206,12 +206,12 @@ def edited(kit: Kit, version: int, before: Fields | None, document: Snapshot) ->
 def _gone(kit: Kit, tracked: Tracked, current: Version, scene: Scene) -> Tracked:
     if current.store_version is None:  # a person has looked, and let it go on
         state = VersionState.LEFT if current.origin is Origin.FOREIGN else VersionState.PREVIOUS
-        left = replace(current, state=state, displaced=_seen_now(scene), retire_after=_full_grace(kit, scene))
+        left = replace(current, state=state, displaced=seen_now(scene), retire_after=full_grace(kit, scene))
         event = kit.event(EventName.STATE_REBUILT, detail="consumers read no version; a new one is due")
         kit.ledger.record(event, left)
         return _known(kit)
     raise Broken(
-        f"The document {kit.credential.path} that consumers read is gone; version {current.store_version} was the last.",
+        f"The document {kit.credential.path} of the consumers is gone; its last version was {current.store_version}.",
         hint="Restore it in the store (vault kv undelete, or rollback), or have a new secret made: "
         f"rotator resume {kit.credential.name}",
         code="document_gone",
@@ -256,9 +256,9 @@ def _take_as_current(kit: Kit, tracked: Tracked, scene: Scene, why: str) -> Trac
 
 def _displaced(kit: Kit, before: Version, scene: Scene) -> Version:
     if before.origin is Origin.FOREIGN:
-        return replace(before, state=VersionState.LEFT, displaced=_seen_now(scene))
-    after = _full_grace(kit, scene)
-    return replace(before, state=VersionState.PREVIOUS, displaced=_seen_now(scene), retire_after=after)
+        return replace(before, state=VersionState.LEFT, displaced=seen_now(scene))
+    after = full_grace(kit, scene)
+    return replace(before, state=VersionState.PREVIOUS, displaced=seen_now(scene), retire_after=after)
 
 
 def _updated(kit: Kit, tracked: Tracked, current: Version, scene: Scene) -> Tracked:
@@ -301,8 +301,8 @@ def _find_previous(kit: Kit, tracked: Tracked, scene: Scene) -> Tracked:
             expires_at=one.expires_at,
             tag=one.tag,
             store_version=bases[one.key_id],
-            displaced=_seen_now(scene),
-            retire_after=_full_grace(kit, scene),
+            displaced=seen_now(scene),
+            retire_after=full_grace(kit, scene),
         )
         event = kit.event(EventName.STATE_REBUILT, key_id=one.key_id, store_path=kit.credential.path)
         kit.ledger.record(replace(event, detail="consumers read it before; it is in its grace from now"), version)
@@ -320,12 +320,12 @@ def _in_history(kit: Kit) -> dict[str, int]:
     return found
 
 
-def _seen_now(scene: Scene) -> Displacement:
+def seen_now(scene: Scene) -> Displacement:
     """Return the moment of first sight, by every clock: when it was really replaced nobody knows."""
     return Displacement("", scene.at, scene.document.store_now, scene.listing.issuer_now)
 
 
-def _full_grace(kit: Kit, scene: Scene) -> datetime:
+def full_grace(kit: Kit, scene: Scene) -> datetime:
     return plus(scene.at.wall, kit.credential.policy.grace)
 
 

@@ -1,0 +1,173 @@
+"""A version in the making: what became of a creation whose answer was lost, and how a candidate is removed again.
+
+A value is shown once, with the answer to the creation. When the answer is lost, the version is useless wherever it is:
+it is looked for by its label, removed, and another one is made under another label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from rotator.clock import elapsed
+from rotator.document import key_in, moment_in
+from rotator.errors import Broken, OutcomeUnknown, Transient, Unproved
+from rotator.kit import Kit, carry_out, same_call, settled
+from rotator.model import Act, EventName, Intent, Origin, Outcome, Reason, Version, VersionState
+from rotator.ports import Listed, Retired
+from rotator.run import Run
+from rotator.secret import Fields
+from rotator.staging import Stage
+from rotator.timing import plus, spell, spell_moment
+
+LISTS_APART = timedelta(seconds=10)
+DAY = timedelta(hours=24)
+TRIES = 3
+
+
+def is_staged(run: Run) -> bool:
+    """Say whether the staging document already holds the value of this attempt, though the ledger does not say so."""
+    document, rotation = run.claim.document, run.rotation
+    here = document.stage in (Stage.STAGED, Stage.PROMOTING) and document.values is not None
+    return here and document.rotation_id == rotation.id and document.attempt == rotation.attempt
+
+
+def settle_creation(run: Run) -> None:
+    """Find out what became of a creation without an answer, and remove what it made.
+
+    Absence is believed when two lists agree, the second after the quarantine of the request. Stopped anywhere: the
+    next run does the same again. A request that takes effect even later is an orphan, and swept as such.
+    """
+    kit = run.kit
+    for intent in kit.ledger.unsettled(kit.credential.name):
+        if intent.act is Act.CREATE and intent.rotation_id == run.rotation.id:
+            _settle(run, intent)
+        elif intent.act is Act.STAGE and intent.rotation_id == run.rotation.id:
+            _note_unstaged(run, intent)
+    if run.rotation.key_id is not None:
+        remove_candidate(run)
+
+
+def _settle(run: Run, intent: Intent) -> None:
+    kit = run.kit
+    since = elapsed(intent.sent, kit.clock.instant()) or timedelta(0)
+    quarantine = kit.credential.policy.quarantine
+    found = _labelled(run, intent.tag)
+    if found is None:
+        wait = max(quarantine - since, min(LISTS_APART, quarantine))
+        kit.tell("create", "tell", "the answer was lost; looking whether a version was made")
+        run.claim.pause(wait)
+        found = _labelled(run, intent.tag)
+    event = run.event(EventName.VERSION_CREATED, detail="resolved: two lists of the issuer do not have it")
+    if found is None:
+        kit.ledger.record(replace(event, outcome=Outcome.REFUSED), settled(intent, Outcome.REFUSED))
+        return
+    event = replace(event, outcome=Outcome.SUCCEEDED, key_id=found.key_id)
+    event = replace(event, detail="resolved: found by its label; its value was lost with the answer")
+    version = candidate_of(run, found)
+    kit.ledger.record(event, settled(intent), version, run.put(key_id=found.key_id))
+
+
+def _note_unstaged(run: Run, intent: Intent) -> None:
+    event = run.event(EventName.VERSION_STAGED, outcome=Outcome.REFUSED, key_id=intent.key_id)
+    event = replace(event, detail="resolved: the staging document does not have it")
+    run.kit.ledger.record(event, settled(intent, Outcome.REFUSED))
+
+
+def _labelled(run: Run, tag: str | None) -> Listed | None:
+    listing = run.kit.provider.list(run.kit.credential.application)
+    return next((one for one in listing.versions if one.tag == tag), None)
+
+
+def candidate_of(run: Run, listed: Listed) -> Version:
+    """Return the row of a version that this rotation made."""
+    return Version(
+        run.kit.credential.name,
+        listed.key_id,
+        VersionState.CANDIDATE,
+        Origin.OURS,
+        created_at=listed.created_at,
+        expires_at=listed.expires_at,
+        tag=listed.tag,
+        rotation_id=run.rotation.id,
+    )
+
+
+def remove_candidate(run: Run) -> None:
+    """Remove the version of this rotation at the issuer, if no consumer ever read it; else do nothing.
+
+    By key id, which may be repeated. Stopped before the call: the version stays, named by the ledger, until the next
+    run. Stopped after it: it is gone, and the next run hears so. Raises Broken when consumers read it after all.
+    """
+    kit, candidate = run.kit, run.candidate()
+    if candidate is None:
+        return
+    key_id = candidate.key_id
+    if key_in(kit, kit.store.consumers.read(kit.credential.path).fields) == key_id:
+        raise Broken(
+            f"Consumers of {kit.credential.name} read key {key_id}, which was to be removed.",
+            hint="Nothing was removed. Please report this with the output of `rotator audit list`.",
+            code="in_use",
+        )
+    event = run.event(EventName.VERSION_RETIRED, reason=Reason.ABANDONED.value, key_id=key_id)
+    for tries_left in reversed(range(TRIES)):
+        run.claim.renew()
+        intent = kit.intent(Act.RETIRE, rotation_id=run.rotation.id, key_id=key_id)
+        try:
+            gone = carry_out(kit, intent, event, lambda: kit.provider.retire(kit.credential.application, key_id))
+        except (OutcomeUnknown, Transient):
+            if not tries_left:
+                raise
+            run.claim.pause(LISTS_APART)  # a version just made may not be known everywhere yet
+            continue
+        detail = "it was gone already" if gone is Retired.ALREADY_GONE else None
+        done = replace(event, outcome=Outcome.SUCCEEDED, detail=detail)
+        removed = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
+        kit.ledger.record(done, settled(intent), removed, *same_call(kit, intent))
+        return
+
+
+def validity(version: Version) -> str:
+    """Return until when a version is valid, for people."""
+    return "valid without end" if version.expires_at is None else f"valid until {spell_moment(version.expires_at)}"
+
+
+def too_many(kit: Kit) -> Broken | None:
+    """Return the error for a credential for which too many versions were made in a day; None when one more may be."""
+    made = kit.ledger.creations_since(kit.credential.name, plus(kit.clock.now(), -DAY))
+    limit = kit.credential.policy.max_creations
+    if made < limit:
+        return None
+    return Broken(
+        f"{made} versions of {kit.credential.name} were made within 24 h; {limit} are allowed (policy.max_creations).",
+        hint=f"Find out why they are not kept, then: rotator resume {kit.credential.name}",
+        code="too_many_creations",
+    )
+
+
+def too_short(kit: Kit, version: Version) -> Unproved | None:
+    """Return the error for a version that would be due for rotation as soon as it is promoted; None when it is not."""
+    policy = kit.credential.policy
+    if version.expires_at is None or version.created_at is None:
+        return None
+    granted = version.expires_at - version.created_at
+    if granted > policy.rotate_before:
+        return None
+    return Unproved(
+        f"The issuer granted {spell(granted)} where {spell(policy.lifetime)} was asked; a version is replaced "
+        f"{spell(policy.rotate_before)} before its end.",
+        hint="Have the issuer grant more (an app management policy may cap it), or lower policy.rotate_before.",
+        code="lifetime_too_short",
+    )
+
+
+def fading(kit: Kit, values: Fields) -> Unproved | None:
+    """Return the error for a candidate that waited so long that it nears its own end; None when it does not."""
+    expires = moment_in(values, "expires_at")
+    if expires is None or expires - kit.clock.now() > kit.credential.policy.rotate_before:
+        return None
+    return Unproved(
+        f"The new secret of {kit.credential.name} waited so long that it nears its own end ({spell_moment(expires)}).",
+        hint="Another one is made at the next run.",
+        code="candidate_faded",
+    )

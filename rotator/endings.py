@@ -1,0 +1,210 @@
+"""How versions end: the grace of the one that was replaced, and its retirement. It never removes a working successor.
+
+Grace is measured by every clock there is, and the slowest counts: the store's Date, the issuer's Date, and the boot
+clock of this machine within one boot. A difference of wall clocks alone never ends it.
+
+A version is retired by its recorded id only, when it is ours, after a fresh proof that the document names another,
+working one, and after the end was published in the staging document: from then on nobody may bring it back. "Already
+gone" is success.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from rotator.clock import elapsed
+from rotator.document import key_in, ours_in
+from rotator.errors import Broken, Busy, Refused, RotatorError, Transient
+from rotator.kit import Kit, carry_out, same_call, settled
+from rotator.model import (
+    Act,
+    EventName,
+    Origin,
+    Outcome,
+    Policy,
+    Reason,
+    Rotation,
+    RotationOutcome,
+    Step,
+    Version,
+    VersionState,
+)
+from rotator.planner import current_version
+from rotator.ports import Answer, Retired, Tracked
+from rotator.proving import prove_current
+from rotator.staging import Claim, Stage, StagingDocument
+from rotator.survey import Scene, full_grace, seen_now
+
+BRAKE_AT: Final = 3
+"""So many credentials of one provider that fail alike stop all retiring there."""
+
+_NOTHING: Final = timedelta(0)
+
+# --------------------------------------------------------------------------------------------------------------- grace
+
+
+def grace_left(version: Version, policy: Policy, scene: Scene) -> timedelta | None:
+    """Return what is left of a grace by the slowest clock; None when no clock can tell, so that it must begin anew."""
+    moment = version.displaced
+    if moment is None:
+        return None
+    grace = policy.grace if version.retire_after is None else version.retire_after - moment.local.wall
+    if grace <= _NOTHING:
+        return _NOTHING
+    spent = [elapsed(moment.local, scene.at)]
+    if moment.store is not None and scene.document.store_now is not None:
+        spent.append(scene.document.store_now - moment.store)
+    if moment.issuer is not None and scene.listing.issuer_now is not None:
+        spent.append(scene.listing.issuer_now - moment.issuer)
+    known = [one for one in spent if one is not None]
+    return grace - min(known) if known else None
+
+
+def begin_grace_anew(kit: Kit, version: Version, scene: Scene) -> None:
+    """Record that nobody can tell how long a version has been in its grace, so that it begins now."""
+    event = kit.event(EventName.STATE_REBUILT, key_id=version.key_id)
+    event = replace(event, detail="its grace begins anew: this machine was restarted, and no other clock can tell")
+    kit.ledger.record(event, replace(version, displaced=seen_now(scene), retire_after=full_grace(kit, scene)))
+
+
+# -------------------------------------------------------------------------------------------------------------- retire
+
+
+def retire(kit: Kit, versions: Sequence[Version], reason: str) -> tuple[str, ...]:
+    """Retire versions that were replaced; return their key ids.
+
+    Stopped before the end is published: nothing happened. Stopped after it: `finish_retiring` does the rest. Raises
+    what hinders it, with the versions left as they are.
+    """
+    _see_the_brake(kit)
+    claim = Claim.begin(kit, rotation_id="")
+    try:
+        _see_successor_works(kit, [one.key_id for one in versions])
+        claim.publish(stage=Stage.RETIRING, retiring=_with(claim.document.retiring, versions))
+    except RotatorError:
+        if claim.document.stage is Stage.CLAIMED:
+            claim.release()
+        raise
+    return _remove_published(kit, claim, versions, reason)
+
+
+def finish_retiring(kit: Kit, tracked: Tracked, scene: Scene) -> tuple[str, ...]:
+    """Finish what a run before has published and not done, ours or another's."""
+    if scene.staging is None or not scene.staging.retiring:
+        return ()
+    claim = Claim.take(kit, _same_retiring)
+    known = {one.key_id: one for one in tracked.versions}
+    versions = [known.get(key_id) or _unknown(kit, key_id, scene) for key_id in claim.document.retiring]
+    _see_successor_works(kit, claim.document.retiring)
+    return _remove_published(kit, claim, versions, Reason.GRACE_OVER.value)
+
+
+def _same_retiring(present: StagingDocument | None) -> StagingDocument:
+    if present is None or present.stage not in (Stage.RETIRING, Stage.IDLE) or not present.retiring:
+        raise Busy("Another rotator goes on with it.", hint="The next run looks again.", code="claim_lost")
+    return replace(present, stage=Stage.RETIRING)
+
+
+def _with(retiring: tuple[str, ...], versions: Sequence[Version]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*retiring, *(one.key_id for one in versions))))
+
+
+def _unknown(kit: Kit, key_id: str, scene: Scene) -> Version:
+    listed = scene.listed(key_id)
+    tag = listed.tag if listed is not None else None
+    return Version(kit.credential.name, key_id, VersionState.RETIRING, Origin.OURS, tag=tag)
+
+
+def _see_the_brake(kit: Kit) -> None:
+    """Raise Transient while several credentials of this provider fail alike: the fault may be ours, or the issuer's."""
+    alike = Counter(kit.ledger.ailing(kit.credential.provider).values()).most_common(1)
+    if alike and alike[0][1] >= BRAKE_AT:
+        code, count = alike[0]
+        raise Transient(
+            f"{count} credentials of {kit.credential.provider} fail alike ({code}), so nothing is retired there.",
+            hint="It goes on when one of them is proved again: rotator verify NAME",
+            code="brake",
+        )
+
+
+def _see_successor_works(kit: Kit, ending: Sequence[str]) -> None:
+    """Raise unless consumers read another version than those that are to end, and it gets a token now."""
+    name, path = kit.credential.name, kit.credential.path
+    fields = kit.store.consumers.read(path).fields
+    key_id = key_in(kit, fields)
+    tracked = kit.ledger.tracked(name)
+    current = current_version(tracked) if tracked else None
+    if fields is None or key_id is None or key_id in ending or current is None or current.key_id != key_id:
+        raise Broken(
+            f"{path} names key {key_id or 'none'}, and {current.key_id if current else 'none'} should be current.",
+            hint=f"Nothing was retired. See what happened: rotator history {name}",
+            code="no_successor",
+        )
+    ours = ours_in(kit, fields)
+    verdict = prove_current(kit, ours.text("client_id") or "", ours)
+    if verdict.answer is Answer.PROVED:
+        return
+    message = f"The current secret of {name} does not pass, so the one before is kept: {verdict.message}"
+    if verdict.answer is Answer.SILENT:
+        hint = "It is asked again at the next run."
+        raise Transient(message, hint=hint, code=verdict.code, retry_after=verdict.retry_after)
+    raise Refused(message, hint=f"See what is wrong: rotator verify {name}", code=verdict.code)
+
+
+def _remove_published(kit: Kit, claim: Claim, versions: Sequence[Version], reason: str) -> tuple[str, ...]:
+    for version in versions:
+        claim.renew()
+        remove(kit, version, reason)
+    done = tuple(one.key_id for one in versions)
+    document = claim.document
+    claim.release(
+        previous=tuple(one for one in document.previous if one.key_id not in done),
+        retiring=tuple(one for one in document.retiring if one not in done),
+    )
+    return done
+
+
+def remove(kit: Kit, version: Version, reason: str) -> None:
+    """Remove one version whose end is published."""
+    began, key_id = kit.clock.instant(), version.key_id
+    by = version.displaced.by if version.displaced is not None else ""
+    kit.tell("retire", "begin", f"key {key_id}")
+    intent = kit.intent(Act.RETIRE, rotation_id=by or None, key_id=key_id)
+    event = kit.event(EventName.VERSION_RETIRED, rotation_id=by or None, reason=reason, key_id=key_id)
+    dying = replace(version, state=VersionState.RETIRING)
+    gone = carry_out(kit, intent, event, lambda: kit.provider.retire(kit.credential.application, key_id), dying)
+    detail = "it was gone already" if gone is Retired.ALREADY_GONE else None
+    done = replace(event, outcome=Outcome.SUCCEEDED, detail=detail)
+    dead = replace(dying, state=VersionState.RETIRED, retired_at=kit.clock.now())
+    kit.ledger.record(done, settled(intent), dead, *same_call(kit, intent), *_completed(kit, by, key_id))
+    if by:
+        took = (elapsed(began, kit.clock.instant()) or _NOTHING).total_seconds()
+        kit.ledger.note(Step(by, "retire", "done", began.wall, 0, detail or f"key {key_id}", took))
+    kit.tell("retire", "done", f"key {key_id} is gone")
+
+
+def _completed(kit: Kit, rotation_id: str, key_id: str) -> tuple[Rotation, ...]:
+    """Return the rotation that displaced a version, done now, when all that it displaced is gone."""
+    rotation = kit.ledger.rotation(rotation_id) if rotation_id else None
+    if rotation is None or rotation.outcome is not RotationOutcome.PROMOTED:
+        return ()
+    tracked = kit.ledger.tracked(kit.credential.name)
+    alive = {one.key_id for one in tracked.versions} if tracked else set()
+    left = [one for one in rotation.old_key_ids if one in alive and one != key_id]
+    return () if left else (replace(rotation, outcome=RotationOutcome.RETIRED),)
+
+
+def note_expired(kit: Kit, version: Version, scene: Scene) -> None:
+    """Record that a version that was left to expire has done so, by the issuer's word and Date."""
+    issuer_now, listed = scene.listing.issuer_now, scene.listed(version.key_id)
+    ends = listed.expires_at if listed is not None else version.expires_at
+    if ends is None or issuer_now is None or ends > issuer_now:
+        return
+    event = kit.event(EventName.VERSION_RETIRED, key_id=version.key_id, reason=Reason.EXPIRED.value)
+    by = version.displaced.by if version.displaced is not None else ""
+    gone = replace(version, state=VersionState.RETIRED, retired_at=kit.clock.now())
+    kit.ledger.record(replace(event, rotation_id=by or None), gone, *_completed(kit, by, version.key_id))

@@ -1,0 +1,281 @@
+"""Visits many credentials at once and decides what a failure means: again later, parked, or stop. Knows no steps.
+
+`concurrency` visits are at work per provider, so that a slow provider never delays another. Whoever waits (between two
+proofs, for a quarantine) gives up its provider's turn meanwhile, so that the proofs of different credentials overlap.
+
+    Transient                again later: as told, else with growing waits that shrink as the expiry nears
+    Denied, Misconfigured    again later: it goes on as soon as somebody has mended it
+    Refused, Unproved        again later; the same cause three times in a row parks the credential
+    Broken                   parked at once
+    StateUnusable            everything stops: what cannot be written down is not done
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from rotator.clock import Clock
+from rotator.errors import Broken, Busy, Denied, Refused, RotatorError, StateUnusable, Transient, Unproved
+from rotator.kit import Interrupted, Kit
+from rotator.model import Credential, CredentialState, EventName, Rotation, RotationOutcome, Trouble
+from rotator.outlook import alerts, wake_at
+from rotator.planner import LONGEST_RETRY, current_version, next_rotation, retry_at, why_idle
+from rotator.ports import Tracked
+from rotator.timing import backoff, plus, spell_moment
+from rotator.visit import Visit
+
+PARK_AFTER: Final = 3
+"""So many failures in a row with the same cause park a credential."""
+
+WAITING_PER_TURN: Final = 8
+"""So many visits may be under way for each one at work: the others wait for a proof or a quarantine."""
+
+
+class Mode(StrEnum):
+    """Whether anything is changed at all."""
+
+    ACTIVE = "active"
+    OBSERVE = "observe"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one visit to a credential came to.
+
+    reason: the code of what was done, or of what hindered it. rotation: the one that was begun, finished or left
+    unfinished. retired, swept: key ids. error: why it did not go on. warning: what a person should know all the same.
+    """
+
+    credential: Credential
+    outcome: RotationOutcome
+    reason: str | None
+    rotation: Rotation | None
+    retired: tuple[str, ...]
+    swept: tuple[str, ...]
+    error: RotatorError | None
+    started_at: datetime
+    finished_at: datetime
+    warning: Trouble | None = None
+
+
+def _unheard(report: Report) -> None:
+    """Hear nothing."""
+
+
+class Engine:
+    """Visits credentials, each one by at most one thread."""
+
+    def __init__(
+        self, clock: Clock, stop: threading.Event, *, concurrency: int, jitter: timedelta, mode: Mode = Mode.ACTIVE
+    ) -> None:
+        """Prepare. stop: set from outside, it ends every wait; what is unfinished is left to recovery."""
+        self._clock, self._stop = clock, stop
+        self._concurrency, self._jitter, self._mode = concurrency, jitter, mode
+        self._lots = random.SystemRandom()
+
+    def run(self, kits: Iterable[Kit], heard: Callable[[Report], None] = _unheard) -> list[Report]:
+        """Visit these credentials once and return what came of each, in the order given.
+
+        heard: called with each report as soon as it is there, one at a time. An open request in the ledger makes a
+        rotation due at once. Raises StateUnusable; every other failure is in a report.
+        """
+        kits = list(kits)
+        lock = threading.Lock()
+
+        def work(kit: Kit, turns: threading.Semaphore) -> Report:
+            try:
+                report = self._in_turn(kit, turns)
+            except StateUnusable:
+                self._stop.set()  # what cannot be written down is not done, here or elsewhere
+                raise
+            with lock:
+                heard(report)
+            return report
+
+        pools: list[ThreadPoolExecutor] = []
+        visits: dict[str, Future[Report]] = {}
+        for provider in dict.fromkeys(kit.credential.provider for kit in kits):
+            own = [kit for kit in kits if kit.credential.provider == provider]
+            turns = threading.Semaphore(self._concurrency)
+            pool = ThreadPoolExecutor(min(len(own), self._concurrency * WAITING_PER_TURN), f"visit-{provider}")
+            pools.append(pool)
+            visits |= {kit.credential.name: pool.submit(work, kit, turns) for kit in own}
+        for pool in pools:
+            pool.shutdown(wait=True)
+        return [visits[kit.credential.name].result() for kit in kits]
+
+    def _in_turn(self, kit: Kit, turns: threading.Semaphore) -> Report:
+        def pause(duration: timedelta) -> None:
+            turns.release()
+            try:
+                interrupted = self._clock.wait(duration, self._stop)
+            finally:
+                turns.acquire()
+            if interrupted:
+                raise Interrupted
+
+        with turns:
+            return self.visit(replace(kit, pause=pause))
+
+    # --------------------------------------------------------------------------------------------------- one visit
+
+    def visit(self, kit: Kit) -> Report:
+        """Visit one credential, and record what its failure means. Raises StateUnusable."""
+        started, visit = self._clock.now(), Visit(kit, self._jitter)
+        error: RotatorError | None = None
+        try:
+            _go_on_unless(self._stop)
+            tracked = self._begin(kit, kit.ledger.tracked(kit.credential.name))
+            idle = self._idle(kit, tracked)
+            if idle is not None:
+                return Report(kit.credential, *idle, started, self._clock.now())
+            if self._mode is Mode.OBSERVE:
+                visit.observe()
+            else:
+                visit.go()
+            self._went_well(kit, visit.warning)
+        except Interrupted:
+            error = _interrupted(kit, visit.rotation)
+        except StateUnusable:
+            raise
+        except RotatorError as failure:
+            error = failure
+            if self._mode is Mode.ACTIVE:
+                self._failed(kit, failure)
+        self._sleep(kit)
+        return self._report(kit, visit, error, started)
+
+    def _begin(self, kit: Kit, tracked: Tracked | None) -> Tracked | None:
+        """Raise alerts, which go on whatever else is so, and forget waits that a person's request overrules."""
+        if tracked is None:
+            return None
+        self._alert(kit, tracked)
+        state = tracked.state
+        if state.forgotten_at is not None and state.binding != kit.credential.binding:
+            kit.ledger.note(CredentialState(state.name, kit.credential.binding, kit.credential.provider, state.kind))
+        elif tracked.request is not None and state.not_before is not None and state.cause != "throttled":
+            kit.ledger.note(replace(state, not_before=None))
+        else:
+            return tracked
+        return kit.ledger.tracked(state.name)
+
+    def _alert(self, kit: Kit, tracked: Tracked) -> None:
+        due = alerts(kit.credential, tracked, self._clock.now())
+        last = tracked.state.alerted_at
+        fresh = [one for one in due if last is None or one.at > last]
+        for alert in fresh:
+            state = replace(tracked.state, alerted_at=alert.at)
+            kit.ledger.record(kit.event(alert.event, key_id=alert.key_id or None, detail=alert.sentence), state)
+
+    def _idle(
+        self, kit: Kit, tracked: Tracked | None
+    ) -> tuple[RotationOutcome, str, None, tuple[()], tuple[()], RotatorError | None] | None:
+        """Return what to report when there is nothing to do, or nothing may be done; None when there is something."""
+        if tracked is None:
+            return None
+        now, state = self._clock.now(), tracked.state
+        if state.parked is not None:
+            trouble = Refused(state.parked.message, hint=state.parked.hint, code=state.parked.code)
+            return RotationOutcome.PARKED, state.parked.code, None, (), (), trouble
+        if why_idle(tracked) is not None:
+            return RotationOutcome.SKIPPED, "forgotten" if state.forgotten_at else "paused", None, (), (), None
+        until = retry_at(tracked, now)
+        if until is not None:
+            return RotationOutcome.SKIPPED, "retry", None, (), (), _too_early(kit, tracked, until)
+        if wake_at(kit.credential, tracked, now, self._jitter) > now and not kit.ledger.sightings(state.name):
+            return RotationOutcome.SKIPPED, "nothing_due", None, (), (), None
+        return None
+
+    # ---------------------------------------------------------------------------------------------- what it means
+
+    def _went_well(self, kit: Kit, warning: Trouble | None) -> None:
+        tracked = kit.ledger.tracked(kit.credential.name)
+        if tracked is not None:
+            calm = replace(tracked.state, error=warning, failures=0, cause=None, same_cause=0, not_before=None)
+            if calm != tracked.state:
+                kit.ledger.note(calm)
+
+    def _failed(self, kit: Kit, error: RotatorError) -> None:
+        """Record a failure, and what follows from it."""
+        tracked = kit.ledger.tracked(kit.credential.name)
+        if tracked is None:
+            return
+        state, now = tracked.state, self._clock.now()
+        trouble = Trouble(error.code, error.message, error.hint, now)
+        same = state.same_cause + 1 if state.cause == error.code else 1
+        failures = state.failures + 1
+        again = plus(now, self._wait(tracked, error, failures))
+        state = replace(state, error=trouble, failures=failures, cause=error.code, same_cause=same, not_before=again)
+        hopeless = isinstance(error, (Refused, Unproved)) and not isinstance(error, Denied) and same >= PARK_AFTER
+        if not hopeless and not isinstance(error, Broken):
+            kit.ledger.note(state)
+            return
+        rotation_id = tracked.rotation.id if tracked.rotation else tracked.last.id if tracked.last else None
+        event = kit.event(EventName.ROTATION_PARKED, rotation_id=rotation_id, reason=error.code, detail=error.message)
+        kit.ledger.record(event, replace(state, parked=trouble, not_before=None))
+
+    def _wait(self, tracked: Tracked, error: RotatorError, failures: int) -> timedelta:
+        if isinstance(error, Transient) and error.retry_after is not None:
+            return min(max(error.retry_after, timedelta(seconds=1)), LONGEST_RETRY)
+        current = current_version(tracked)
+        left = current.expires_at - self._clock.now() if current and current.expires_at else None
+        return backoff(failures, left, self._lots.random())
+
+    def _sleep(self, kit: Kit) -> None:
+        """Write down when this credential can need anything again, so that a tick need not look earlier."""
+        tracked, now = kit.ledger.tracked(kit.credential.name), self._clock.now()
+        if tracked is not None:
+            at = now if kit.ledger.sightings(kit.credential.name) else None
+            wake = at or wake_at(kit.credential, tracked, now, self._jitter)
+            kit.ledger.note(replace(tracked.state, wake_at=wake))
+
+    def _report(self, kit: Kit, visit: Visit, error: RotatorError | None, started: datetime) -> Report:
+        rotation, now = visit.rotation, self._clock.now()
+        tracked = kit.ledger.tracked(kit.credential.name)
+        if tracked is not None and tracked.state.parked is not None:
+            outcome = RotationOutcome.PARKED
+        elif rotation is not None and rotation.outcome is not None:
+            outcome = rotation.outcome
+        elif visit.retired:
+            outcome = RotationOutcome.RETIRED
+        else:
+            outcome = RotationOutcome.SKIPPED
+        reason = visit.reason or (error.code if error is not None else None)
+        if self._mode is Mode.OBSERVE and error is None:
+            due = next_rotation(kit.credential, tracked, now, self._jitter)
+            if due is not None and due.at <= now:
+                outcome, reason = RotationOutcome.PLANNED, due.reason.value
+        return Report(
+            kit.credential, outcome, reason, rotation, visit.retired, visit.swept, error, started, now, visit.warning
+        )
+
+
+def _go_on_unless(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Interrupted
+
+
+def _interrupted(kit: Kit, rotation: Rotation | None) -> Transient:
+    where = f"rotation {rotation.id[:8]} stopped at {rotation.phase}" if rotation else "nothing was under way"
+    return Busy(
+        f"{kit.credential.name}: stopped on request; {where}.",
+        hint=f"The next run goes on from there: rotator rotate {kit.credential.name}",
+        code="interrupted",
+    )
+
+
+def _too_early(kit: Kit, tracked: Tracked, until: datetime) -> Busy:
+    trouble = tracked.state.error
+    why = f": {trouble.message}" if trouble else "."
+    return Busy(
+        f"The last attempt for {kit.credential.name} failed; the next may not come before {spell_moment(until)}{why}",
+        hint=trouble.hint if trouble else "Wait until then.",
+        code="retry",
+    )

@@ -1,0 +1,199 @@
+"""The one write that shows a version to consumers, and all that makes it safe. It proves before, and asks after.
+
+Every try goes: the version of the document is read, the claim is confirmed by check-and-set with our epoch, the staged
+copy is proved, the document is written from the version that was read. A rotator that took over in the meantime has
+changed one of the two documents, so a process that slept between any two of these steps loses at the next write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rotator.document import key_in, laid_into, rotation_in
+from rotator.errors import Broken, Transient, Unproved, WriteConflict
+from rotator.kit import carry_out, settled
+from rotator.model import (
+    Act,
+    Displacement,
+    EventName,
+    Origin,
+    Outcome,
+    Phase,
+    Reason,
+    RotationOutcome,
+    Version,
+    VersionState,
+)
+from rotator.ports import Change, Snapshot
+from rotator.proving import Proof, prove_until
+from rotator.run import Run
+from rotator.secret import Fields
+from rotator.staging import Previous, Stage
+from rotator.survey import edited
+from rotator.timing import plus
+
+
+def is_ours(run: Run, document: Snapshot) -> bool:
+    """Say whether consumers already read what this rotation is to promote."""
+    fields = document.fields
+    return key_in(run.kit, fields) == run.rotation.key_id and rotation_in(run.kit, fields) == run.rotation.id
+
+
+def conflict_of(run: Run, document: Snapshot) -> Broken | None:
+    """Return the error for a document that somebody changed since this rotation began; None when nobody did.
+
+    A new version with the same content is a fence that another rotator set, and no change.
+    """
+    base = run.rotation.base_version
+    if document.version == base:
+        return None
+    before = run.kit.store.consumers.read(run.kit.credential.path, base).fields if base else None
+    if before is not None and document.fields == before:
+        return None
+    return edited(run.kit, base, before, document)
+
+
+def announce_and_prove(run: Run, document: Snapshot) -> Fields | None:
+    """Confirm the claim and publish what is about to be replaced, then prove; None when the proof failed.
+
+    `previous` stays in the staging document until it is retired: a state that knows nothing of this rotation must not
+    take the version in its grace for an orphan.
+    """
+    replaced, previous = run.replaced(), run.claim.document.previous
+    ours = replaced is not None and replaced.origin is not Origin.FOREIGN and document.fields is not None
+    if replaced is not None and ours and replaced.key_id not in {one.key_id for one in previous}:
+        previous = (*previous, Previous(replaced.key_id, document.version))
+    run.claim.publish(stage=Stage.PROMOTING, base_version=document.version, previous=previous)
+    values = staged_values(run)
+    try:
+        run.proof = _fresh_proof(run, values)
+    except Unproved as failure:
+        run.give_up(failure)
+        return None
+    run.claim.renew()
+    return values
+
+
+def _fresh_proof(run: Run, values: Fields) -> Proof:
+    """Prove once more; all over again when that did not succeed at once, or when this process has not proved yet."""
+    kit, client_id = run.kit, values.text("client_id") or ""
+    if run.proof is not None:
+        proof = prove_until(kit, client_id, values, run.claim.pause, 1)
+        if proof.tries == 1:
+            return proof
+    proof = prove_until(kit, client_id, values, run.claim.pause, kit.credential.proof.proofs)
+    event = run.event(EventName.VERSION_PROVED, key_id=run.rotation.key_id, detail=proof.sentence)
+    kit.ledger.record(event, run.put(proofs=proof.proofs))
+    return proof
+
+
+def staged_values(run: Run) -> Fields:
+    """Read the staged copy back: what is durable is what is proved and promoted, not what we remember."""
+    values = run.claim.staged_values()
+    if values is None:
+        raise Broken(
+            f"The staging document of {run.kit.credential.name} has no value, though one was staged.",
+            hint="Look who else writes there.",
+            code="staging_unreadable",
+        )
+    return values
+
+
+def write(run: Run, document: Snapshot, values: Fields) -> Snapshot:
+    """Write the consumers' document from the version that was read. Raises WriteConflict, OutcomeUnknown, Denied."""
+    kit, rotation = run.kit, run.rotation
+    intent = kit.intent(Act.PROMOTE, rotation_id=rotation.id, key_id=rotation.key_id, expected=document.version)
+    event = run.event(EventName.VERSION_PROMOTED, key_id=rotation.key_id, store_path=kit.credential.path)
+    event = replace(event, reason=_why(run))
+    after, write_it = laid_into(kit, document.fields, values), kit.store.consumers.write
+    announced = run.put(phase=Phase.PROMOTING)
+    return carry_out(kit, intent, event, lambda: write_it(kit.credential.path, after, document.version), announced)
+
+
+def promoted(run: Run, written: Snapshot) -> None:
+    """Record the promotion and what it displaced, then give up the claim; no value stays in the staging document.
+
+    Stopped before the record: the next run finds its own rotation in the document and records it then, with a grace
+    that begins then. Stopped before the claim is given up: the next run gives it up.
+    """
+    kit, rotation = run.kit, run.rotation
+    now = kit.clock.instant()
+    issuer_now = run.proof.issuer_now if run.proof is not None else run.listing.issuer_now
+    moment = Displacement(rotation.id, now, written.written_at or written.store_now, issuer_now)
+    current = _current(run, written, moment)
+    replaced = run.replaced()
+    changes: list[Change] = [current]
+    if replaced is not None and replaced.key_id != current.key_id:
+        changes.append(_displaced(run, replaced, moment))
+    client_id = written.fields.text(kit.field("client_id")) if written.fields is not None else None
+    state = run.tracked().state
+    state = replace(state, client_id=client_id or state.client_id, error=None, failures=0, cause=None, same_cause=0)
+    changes.append(replace(state, not_before=None, proved_at=now.wall))
+    changes.extend(settled(one) for one in run.unsettled())
+    event = run.event(
+        EventName.VERSION_PROMOTED,
+        outcome=Outcome.SUCCEEDED,
+        reason=_why(run),
+        key_id=rotation.key_id,
+        store_path=kit.credential.path,
+        store_version=written.version,
+        request_id=written.request_id,
+    )
+    run.put(store_version=written.version, error=None)
+    run.finish(RotationOutcome.PROMOTED, *changes, phase=Phase.PROMOTED, first=event)
+    run.claim.release(previous=tuple(one for one in run.claim.document.previous if one.key_id != current.key_id))
+
+
+def fence(run: Run, document: Snapshot) -> None:
+    """Write the consumers' document as it is, so that a promotion still on its way finds another version than it wants.
+
+    Where there is no document, nothing can be written unchanged, and such a promotion is waited for. Raises Transient
+    when the document changed meanwhile: then the next run looks again.
+    """
+    kit, fields = run.kit, document.fields
+    if fields is None:
+        run.claim.pause(kit.credential.policy.quarantine)
+        if is_ours(run, kit.store.consumers.read(kit.credential.path)):
+            raise Transient("The promotion took effect after all.", hint="The next run goes on from there.")
+        return
+    intent = kit.intent(Act.PROMOTE, rotation_id=run.rotation.id, expected=document.version)
+    event = run.event(EventName.ROTATION_ABANDONED, store_path=kit.credential.path, reason="fence")
+    event = replace(event, detail="the consumers' document is written unchanged, so that no late promotion fits")
+    write_it = kit.store.consumers.write
+    try:
+        written = carry_out(kit, intent, event, lambda: write_it(kit.credential.path, fields, document.version))
+    except WriteConflict:
+        raise Transient("The document was written meanwhile.", hint="The next run looks who did.") from None
+    done = replace(event, outcome=Outcome.SUCCEEDED, store_version=written.version)
+    replaced = run.replaced()
+    moved = (replace(replaced, store_version=written.version),) if replaced is not None else ()
+    kit.ledger.record(done, settled(intent), *moved)
+
+
+def _why(run: Run) -> str:
+    return (Reason.REVERTED if run.rotation.reason is Reason.REVERTED else Reason.PROVED).value
+
+
+def _current(run: Run, written: Snapshot, moment: Displacement) -> Version:
+    version = run.version()
+    assert version is not None
+    version = replace(version, state=VersionState.CURRENT, promoted_at=moment.local.wall)
+    return replace(version, store_version=written.version, displaced=None, retire_after=None)
+
+
+def _displaced(run: Run, replaced: Version, moment: Displacement) -> Version:
+    """Return the version before, in its grace. Only the issuer's own word and Date end a grace before its time."""
+    wall = moment.local.wall
+    if replaced.origin is Origin.FOREIGN:
+        return replace(replaced, state=VersionState.LEFT, displaced=moment)
+    if run.rotation.emergency:
+        return replace(replaced, state=VersionState.RETIRING, displaced=moment, retire_after=wall)
+    after = wall if _expired_there(run, replaced) else plus(wall, run.kit.credential.policy.grace)
+    return replace(replaced, state=VersionState.PREVIOUS, displaced=moment, retire_after=after)
+
+
+def _expired_there(run: Run, version: Version) -> bool:
+    """Say whether the issuer itself lists a version as expired, by its own Date."""
+    issuer_now = run.listing.issuer_now
+    ends = next((one.expires_at for one in run.listing.versions if one.key_id == version.key_id), None)
+    return ends is not None and issuer_now is not None and ends <= issuer_now

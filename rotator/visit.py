@@ -1,0 +1,267 @@
+"""One visit to one credential: finish, prove, retire, sweep, rotate, in this order. Decides no retry and parks nothing.
+
+The order is a rule. A slot at the issuer may be held by what should have been finished, retired or swept first; with
+two slots any other order waits for itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
+
+from rotator.document import ours_in
+from rotator.endings import begin_grace_anew, finish_retiring, grace_left, note_expired, retire
+from rotator.errors import Broken, Busy, NoFreeSlot, Refused, RotatorError, Transient, Unproved
+from rotator.kit import Kit
+from rotator.lifecycle import begin, live
+from rotator.model import (
+    Origin,
+    Phase,
+    Reason,
+    RetireMode,
+    Rotation,
+    RotationOutcome,
+    Trouble,
+    Version,
+    VersionState,
+)
+from rotator.outlook import heartbeat_at
+from rotator.planner import next_rotation, retirements
+from rotator.ports import Answer, Tracked, Verdict
+from rotator.proving import control, prove_current
+from rotator.recovery import resume
+from rotator.run import Run
+from rotator.secret import Fields
+from rotator.survey import Scene, read, reconcile
+from rotator.sweeping import sight, sweep
+from rotator.timing import spell_moment
+
+BECAUSE_OF_TIME: Final = (Reason.NEAR_EXPIRY, Reason.MAX_AGE, Reason.EXPIRED)
+"""Reasons that a wrong clock can invent."""
+
+REFUSALS: Final = 3
+"""So often in a row is the version in use refused before that is believed."""
+
+_OWN: Final = (Origin.OURS, Origin.ADOPTED)
+
+
+@dataclass(slots=True)
+class Visit:
+    """What one visit did. warning: what a person should know although the visit went through."""
+
+    kit: Kit
+    jitter: timedelta
+    rotation: Rotation | None = None
+    reason: str | None = None
+    retired: tuple[str, ...] = ()
+    swept: tuple[str, ...] = ()
+    warning: Trouble | None = None
+    wait: timedelta | None = field(default=None)  # until the first orphan may be swept
+
+    def go(self) -> None:
+        """Do all that is due. Raises the first thing that hinders it; what was done before stays done."""
+        scene = self._finish(read(self.kit))
+        tracked = reconcile(self.kit, scene)
+        self.retired += finish_retiring(self.kit, tracked, scene)
+        dead = self._is_dead(tracked, scene)
+        if dead and self._back_to_the_one_before(tracked, scene):
+            return
+        self._retire(self._tracked(), scene)
+        self.wait = sight(self.kit, scene)
+        if self.wait == timedelta(0):
+            self.swept += sweep(self.kit)
+        self._rotate(dead=dead)
+
+    def observe(self) -> None:
+        """Look and prove, and change nothing anywhere."""
+        scene = read(self.kit)
+        tracked = reconcile(self.kit, scene)
+        self._is_dead(tracked, scene)
+
+    def _tracked(self) -> Tracked:
+        tracked = self.kit.ledger.tracked(self.kit.credential.name)
+        assert tracked is not None
+        return tracked
+
+    # -------------------------------------------------------------------------------------------------------- finish
+
+    def _finish(self, scene: Scene) -> Scene:
+        run = resume(self.kit, self.kit.ledger.tracked(self.kit.credential.name), scene)
+        if run is None:
+            return scene
+        self._live(run)
+        return read(self.kit)
+
+    def _live(self, run: Run) -> None:
+        """Go on to the end of a rotation. Raises why it was abandoned, too."""
+        try:
+            live(run)
+        finally:
+            self.rotation, self.reason = run.rotation, run.rotation.reason.value
+        if run.rotation.phase is Phase.ABANDONED:
+            raise run.trouble or _as_error(run.rotation)
+
+    # --------------------------------------------------------------------------------------------------------- prove
+
+    def _is_dead(self, tracked: Tracked, scene: Scene) -> bool:
+        """Prove the version in use when that is due; say whether it is certainly refused."""
+        kit, fields, now = self.kit, scene.document.fields, self.kit.clock.now()
+        at = heartbeat_at(kit.credential, tracked, now)
+        if at is None or at > now or fields is None:
+            return False
+        verdict, tries = self._heartbeat(fields), 1
+        while verdict.answer is Answer.REFUSED and tries < REFUSALS:
+            kit.pause(kit.credential.proof.spacing)
+            verdict, tries = self._heartbeat(fields), tries + 1
+        if verdict.answer is Answer.PROVED:
+            kit.ledger.note(replace(self._tracked().state, proved_at=kit.clock.now()))
+            return False
+        message = f"The secret in use does not pass: {verdict.message}"
+        hint = f"Look again with: rotator verify {kit.credential.name}"
+        self.warning = Trouble(verdict.code, message, hint, kit.clock.now())
+        return verdict.answer is Answer.REFUSED
+
+    def _heartbeat(self, fields: Fields) -> Verdict:
+        ours = ours_in(self.kit, fields)
+        return prove_current(self.kit, ours.text("client_id") or "", ours)
+
+    def _back_to_the_one_before(self, tracked: Tracked, scene: Scene) -> bool:
+        """Show the version before again, if it works: possible as long as its end is not published."""
+        kit = self.kit
+        before = [one for one in tracked.versions if one.state is VersionState.PREVIOUS and one.origin in _OWN]
+        before.sort(key=lambda one: one.store_version or 0)
+        if not before or before[-1].store_version is None:
+            return False
+        fields = kit.store.consumers.read(kit.credential.path, before[-1].store_version).fields
+        if fields is None or self._heartbeat(fields).answer is not Answer.PROVED:
+            return False
+        self._live(begin(kit, scene, Reason.REVERTED, back_to=before[-1]))
+        return True
+
+    # -------------------------------------------------------------------------------------------------------- retire
+
+    def _retire(self, tracked: Tracked, scene: Scene) -> None:
+        kit, now = self.kit, self.kit.clock.now()
+        hurry = tracked.request is not None and tracked.request.emergency
+        replaced = [one for one in tracked.versions if one.origin in _OWN]
+        due = {one.key_id for one in retirements(kit.credential, tracked, now) if one.at <= now}
+        ending: list[Version] = []
+        for version in replaced:
+            if version.state is VersionState.RETIRING or (hurry and version.state is VersionState.PREVIOUS):
+                ending.append(version)
+            elif version.state is VersionState.PREVIOUS and kit.credential.policy.retire is RetireMode.LET_EXPIRE:
+                note_expired(kit, version, scene)
+            elif version.state is VersionState.PREVIOUS and version.key_id in due:
+                scene.require_time()
+                left = grace_left(version, kit.credential.policy, scene)
+                if left is None:
+                    begin_grace_anew(kit, version, scene)
+                elif left <= timedelta(0):
+                    ending.append(version)
+        if ending:
+            reason = Reason.EMERGENCY if hurry else Reason.GRACE_OVER
+            self.retired += retire(kit, ending, reason.value)
+            self.reason = self.reason or reason.value
+
+    # -------------------------------------------------------------------------------------------------------- rotate
+
+    def _rotate(self, *, dead: bool) -> None:
+        kit, now, tracked = self.kit, self.kit.clock.now(), self._tracked()
+        due = next_rotation(kit.credential, tracked, now, self.jitter)
+        if due is not None and due.at <= now:
+            reason = due.reason
+        elif dead:
+            reason = Reason.REFUSED
+        else:
+            return
+        scene = self._with_room()
+        if reason in BECAUSE_OF_TIME:
+            scene.require_time()
+        request = tracked.request if reason is Reason.REQUESTED else None
+        self.reason = reason.value
+        self._baseline(tracked, scene)
+        on_behalf = kit if request is None else replace(kit, actor=request.actor)
+        self._live(begin(on_behalf, scene, reason, request=request))
+        after = self._tracked()
+        if any(one.at <= kit.clock.now() for one in retirements(kit.credential, after, kit.clock.now())):
+            self._retire(after, read(kit))
+        if request is not None and request.emergency:
+            self._name_foreign(scene)
+
+    def _with_room(self) -> Scene:
+        """Return the scene with a free slot at the issuer, after waiting for an orphan that holds it if need be."""
+        kit, scene = self.kit, read(self.kit)
+        if scene.listing.free_slots != 0:
+            return scene
+        if self.wait is not None:
+            kit.tell("sweep", "tell", "waits until an orphan that holds the slot may be removed")
+            kit.pause(self.wait)
+            sight(kit, read(kit))
+            self.swept += sweep(kit)
+            scene = read(kit)
+        if scene.listing.free_slots == 0:
+            raise self._no_room(scene)
+        return scene
+
+    def _no_room(self, scene: Scene) -> RotatorError:
+        kit = self.kit
+        ends = [one.retire_after for one in self._tracked().versions if one.state is VersionState.PREVIOUS]
+        soonest = min((one for one in ends if one is not None), default=None)
+        if soonest is not None:
+            return Busy(
+                f"{kit.credential.name} has no free slot until {spell_moment(soonest)}, when a grace ends.",
+                hint=f"Wait until then, or end the grace now: rotator retire {kit.credential.name}",
+                code="slot_in_grace",
+            )
+        others = ", ".join(one.key_id for one in scene.listing.versions if not kit.owns(one.tag))
+        return NoFreeSlot(
+            f"{kit.credential.name} has no free slot at its issuer" + (f"; not ours: {others}." if others else "."),
+            hint="Remove one that is not used at the issuer, then try again.",
+        )
+
+    def _baseline(self, tracked: Tracked, scene: Scene) -> None:
+        """See that the token endpoint can say both yes and no, before anything is made that it is to judge."""
+        kit, fields = self.kit, scene.document.fields
+        kit.tell("baseline", "begin", "")
+        client_id, words = tracked.state.client_id or kit.credential.client_id, "nothing is in use yet"
+        if fields is not None and kit.field("client_secret") in fields:
+            ours = ours_in(kit, fields)
+            client_id = ours.text("client_id") or client_id
+            verdict = prove_current(kit, client_id, ours)
+            if verdict.answer is Answer.SILENT:
+                kit.tell("baseline", "failed", verdict.message)
+                raise Transient(
+                    f"The token endpoint of {kit.credential.name} cannot prove anything now: {verdict.message}",
+                    hint="Nothing was made; the next run asks again.",
+                    code=verdict.code,
+                    retry_after=verdict.retry_after,
+                )
+            words = _BASELINE[verdict.answer]
+        if client_id and kit.credential.proof.negative_control:
+            control(kit, tracked.state, client_id)
+            words += ", a wrong one is refused"
+        kit.tell("baseline", "done", words)
+
+    def _name_foreign(self, scene: Scene) -> None:
+        others = [one.key_id for one in scene.listing.versions if not self.kit.owns(one.tag)]
+        if others:
+            message = f"Still live at the issuer, and not ours to retire: {', '.join(others)}."
+            hint = "Remove them at the issuer if they leaked as well."
+            self.warning = Trouble("foreign_live", message, hint, self.kit.clock.now())
+
+
+_BASELINE: Final = {
+    Answer.PROVED: "the secret in use works",
+    Answer.UNFIT: "the secret in use gets a token, but not as promised",
+    Answer.REFUSED: "the secret in use is refused already",
+}
+
+
+def _as_error(rotation: Rotation) -> RotatorError:
+    """Return why a rotation was abandoned, when only the ledger remembers."""
+    trouble = rotation.error
+    kind = Broken if rotation.outcome is RotationOutcome.PARKED else Unproved
+    if trouble is None:
+        return Refused("The rotation was abandoned.", hint="See: rotator history NAME")
+    return kind(trouble.message, hint=trouble.hint, code=trouble.code)
