@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from rotator.app.house import House
+from rotator.app import heads, items
+from rotator.app.house import House, Use
 from rotator.app.results import Item
+from rotator.app.state import Reader
+from rotator.app.usage import UsageFault
+from rotator.errors import ChainBroken, RotatorError, StateUnusable
+from rotator.ports import Head
+
+if TYPE_CHECKING:
+    from rotator.persistence.trail import AuditFilter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +30,12 @@ class Filter:
     outcome: str | None = None
     actor: str | None = None
     rotation: str | None = None
+
+    def as_asked(self) -> AuditFilter:
+        """Return it as the state takes it."""
+        from rotator.persistence.trail import AuditFilter
+
+        return AuditFilter(self.since, self.until, self.credential, self.event, self.outcome, self.actor, self.rotation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +60,7 @@ class Compared:
 class ChainVerified:
     """What the walk found. first, last: record numbers, 0 when there are none. broken: the first break in a sentence.
 
-    items: the broken record, if there is one (kind `AuditList`).
+    items: the broken record, if there is one (kind `AuditList`). accepted: breaks that a person has accepted.
     """
 
     items: tuple[Item, ...]
@@ -54,23 +70,126 @@ class ChainVerified:
     broken: str | None
     compared: tuple[Compared, ...]
     exit_status: int
+    accepted: tuple[str, ...] = ()
 
 
 def audit_list(house: House, wanted: Filter, *, last: int | None = None) -> Records:
-    """Return the records that fit; last: only so many of the newest."""
-    raise NotImplementedError
+    """Return the records that fit; last: only so many of the newest. None at all where there is no state yet."""
+    reader = house.reader()
+    if reader is None:
+        return Records(())
+    asked = wanted.as_asked()
+    found = reader.audit(asked) if last is None else reader.audit_tail(asked, last)
+    return Records(tuple(items.audit(record) for record in found))
+
+
+def audit_follow(house: House, wanted: Filter) -> Iterator[Item]:
+    """Yield the records that fit, oldest first, without keeping them: for exports of any length."""
+    reader = house.reader()
+    for record in reader.audit(wanted.as_asked()) if reader is not None else ():
+        yield items.audit(record)
 
 
 def audit_show(house: House, seq: int) -> Records:
     """Return one record. Raises UsageFault (2) when there is none of that number."""
-    raise NotImplementedError
+    reader = house.reader()
+    record = reader.audit_one(seq) if reader is not None else None
+    if record is None:
+        raise UsageFault(f"There is no record {seq}.", hint="See the numbers with: rotator audit list")
+    return Records((items.audit(record),))
 
 
 def audit_verify(house: House, *, offline: bool = False) -> ChainVerified:
-    """Walk the chain and compare its head with the ones in the stores; exit status 4 when either disagrees."""
-    raise NotImplementedError
+    """Walk the chain and compare its head with the ones in the stores; exit status 4 when either disagrees.
+
+    offline: contact no store. Raises StateUnusable where there is no state.
+    """
+    reader = _reader(house)
+    walked = reader.verify()
+    owner = reader.owner
+    compared = () if offline else tuple(_compare(house, reader, owner, name) for name in house.config.stores)
+    broken = walked.broken.reason if walked.broken is not None else None
+    disagrees = [one for one in compared if one.agrees is False]
+    seen = reader.audit_one(walked.broken.seq) if walked.broken is not None else None
+    return ChainVerified(
+        (items.audit(seen),) if seen is not None else (),
+        walked.first,
+        walked.last,
+        walked.head.hash,
+        broken,
+        compared,
+        ChainBroken.exit_status if broken is not None or disagrees else 0,
+        tuple(one.reason for one in walked.accepted),
+    )
+
+
+def _reader(house: House) -> Reader:
+    reader = house.reader()
+    if reader is None:
+        raise StateUnusable(
+            f"There is no state yet: {house.database} does not exist, so there is no record to verify.",
+            hint="See that `state.url` is right: rotator check. The first `rotator rotate` makes it.",
+            code="state_missing",
+        )
+    return reader
+
+
+def _compare(house: House, reader: Reader, owner: str, name: str) -> Compared:
+    try:
+        kept = heads.kept_in(house.store(name, Use.LOOK).staging, owner)
+    except RotatorError as error:
+        return Compared(name, None, f"not compared with {name}: {error.message}", error.hint)
+    if kept is None:
+        return Compared(name, None, f"{name} keeps no head of this record yet")
+    record = reader.audit_one(kept.seq) if kept.seq else None
+    if kept.seq == 0 or (record is not None and record["hash"] == kept.hash):
+        return Compared(name, agrees=True, message=f"agrees with the head in {name}, which names record {kept.seq}")
+    what = "there is no such record any more" if record is None else "the record of that number is another one"
+    message = f"the head in {name} names record {kept.seq}, and {what}"
+    hint = "Records were cut off, or the state is another copy. After a restore: rotator audit accept --reason TEXT"
+    return Compared(name, agrees=False, message=message, hint=hint)
 
 
 def audit_accept(house: House, reason: str) -> Records:
-    """Record that a break is known and accepted, and go on from it. Returns the record."""
-    raise NotImplementedError
+    """Record that the breaks found now are known, and go on from the last record as it stands.
+
+    The heads in the stores follow, where they can be written. Returns the records that say so.
+    """
+    if not reason.strip():
+        raise UsageFault("A reason is needed.", hint="Say why the break is known: --reason TEXT")
+    writer = house.ledger()
+    names = tuple(house.config.stores)
+    before = writer.head().seq
+    disagreeing = _later_head(house, writer.owner, names)
+    writer.accept(house.actor, reason, disagreeing)
+    publish_accepted(house)
+    reader = _reader(house)
+    return Records(tuple(items.audit(record) for record in reader.audit(Filter().as_asked(), before)))
+
+
+def _later_head(house: House, owner: str, names: tuple[str, ...]) -> Head | None:
+    """Return the latest head that any store keeps: what it names is part of what is accepted."""
+    found: list[Head] = []
+    for name in names:
+        try:
+            kept = heads.kept_in(house.store(name, Use.LOOK).staging, owner)
+        except RotatorError:
+            continue
+        if kept is not None:
+            found.append(kept)
+    return max(found, key=lambda head: head.seq, default=None)
+
+
+def publish_accepted(house: House) -> list[RotatorError]:
+    """Write the head over the ones in the stores, even where they name later records: a person has accepted that."""
+    failures: list[RotatorError] = []
+    for name in house.config.stores:
+        try:
+            staging = house.store(name, Use.LOOK).staging
+        except RotatorError as error:
+            failures.append(error)
+            continue
+        if house.observing:
+            continue
+        failures += heads.publish(house.ledger(), [staging], house.clock, heads.Evidence.ACCEPTED)
+    return failures

@@ -6,17 +6,35 @@ needs it, so that `status` opens no store and `plan` takes no lock.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
 from enum import Enum
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rotator.app.config import Loaded, Resolver
-from rotator.clock import Clock
-from rotator.kit import Kit
+from rotator.app.actor import actor_of
+from rotator.app.choosing import choose
+from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
+from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
+from rotator.app.needs import Owner, key_is_to_be_made, owners, require
+from rotator.app.state import see_whose_it_is
+from rotator.clock import Clock, SystemClock
+from rotator.errors import Misconfigured, Refused, StateUnusable, WriteConflict
+from rotator.kit import Interrupted, Kit
 from rotator.model import Credential
 from rotator.ports import Ledger, Progress, Prover, Provider, Store
+from rotator.secret import Fields, Secret
+
+if TYPE_CHECKING:
+    from rotator.app.state import Reader, Writer
+    from rotator.app.wiring import Builder
+
+INSTALL = "_install"
+"""Where the staging area keeps the install id; no credential can be called so."""
 
 
 class Use(Enum):
@@ -33,14 +51,10 @@ def silent(credential: Credential, step: str, state: str, text: str) -> None:
 class House:
     """One run of the program. A context manager: leaving it closes what was opened.
 
-    `House.open` finds and loads the configuration; the constructor takes a loaded one. stop: set it to end at the next
-    safe point. progress: hears what rotations do.
+    `House.open` finds and loads the configuration; the constructor takes a loaded one. argv: the command, for the line
+    that would provide missing credentials. stop: set it to end at the next safe point. progress: hears what rotations
+    do. builder: makes the parts. Safe for use from several threads.
     """
-
-    loaded: Loaded
-    clock: Clock
-    actor: str
-    stop: threading.Event
 
     def __init__(
         self,
@@ -51,8 +65,26 @@ class House:
         clock: Clock | None = None,
         stop: threading.Event | None = None,
         progress: Progress = silent,
+        builder: Builder | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.loaded = loaded
+        self.environ = environ
+        self.clock: Clock = clock or SystemClock()
+        self.stop = stop or threading.Event()
+        self.progress = progress
+        self.actor = actor_of(environ)
+        self.resolver: Resolver = loaded.resolver(environ, self._from_store, argv)
+        self._builder = builder
+        self._argv = tuple(argv)
+        self._lock = threading.RLock()
+        self._opened = ExitStack()
+        self._stores: dict[str, Store] = {}
+        self._providers: dict[str, Provider] = {}
+        self._provers: dict[str, Prover] = {}
+        self._installs: dict[str, str] = {}
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._reading = ExitStack()
 
     @classmethod
     def open(
@@ -65,7 +97,7 @@ class House:
         progress: Progress = silent,
     ) -> Self:
         """Find, load and hold the configuration. config: `--config`. Raises ConfigFaults or Misconfigured (78)."""
-        raise NotImplementedError
+        return cls(load(find(config, environ)), environ=environ, argv=argv, stop=stop, progress=progress)
 
     def __enter__(self) -> Self:
         return self
@@ -74,43 +106,225 @@ class House:
         self.close()
 
     def close(self) -> None:
-        """Let go of all that was opened, the state lock last."""
+        """Let go of all that was opened, the last first."""
+        with self._lock:
+            self.close_reader()
+            self._opened.close()
+            self._stores.clear()
+            self._providers.clear()
+            self._provers.clear()
+            self._writer = None
+
+    # ------------------------------------------------------------------------------------------------ configuration
 
     @property
-    def resolver(self) -> Resolver:
-        """Return what fetches the secrets that the configuration names; `vault:` through the named store."""
-        raise NotImplementedError
+    def config(self) -> Config:
+        """Return the configuration of this run."""
+        return self.loaded.config
 
-    def store(self, name: str, use: Use) -> Store:
-        """Return the store of that name."""
-        raise NotImplementedError
+    @property
+    def database(self) -> Path:
+        """Return the file of the state."""
+        return self.config.state.database
 
-    def provider(self, name: str) -> Provider:
-        """Return the provider of that name; its libraries are imported only now."""
-        raise NotImplementedError
+    @property
+    def observing(self) -> bool:
+        """Say whether nothing may be changed anywhere."""
+        return self.config.state.mode is Mode.OBSERVE
 
-    def prover(self, credential: Credential) -> Prover:
-        """Return what proves the versions of this credential."""
-        raise NotImplementedError
-
-    def ledger(self) -> Ledger:
-        """Return the state, opened for writing under its lock; waits 10 s for another holder, then Busy (75)."""
-        raise NotImplementedError
-
-    def kit(self, credential: Credential, use: Use) -> Kit:
-        """Return the outside world as seen from one credential."""
-        raise NotImplementedError
+    def see_that_change_is_allowed(self, act: str) -> None:
+        """Raise Refused when the configuration says that nothing is changed. act: what was asked for, as a verb."""
+        if self.observing:
+            raise Refused(
+                f"The configuration says `mode: observe`, so rotator does not {act} anything.",
+                hint="To let it, set state.mode to active.",
+                code="observing",
+            )
 
     def chosen(
-        self, names: Sequence[str], labels: Mapping[str, str] | None = None, *, everything: bool = False
+        self, names: Sequence[str] = (), labels: Mapping[str, str] | None = None, *, everything: bool = False
     ) -> tuple[Credential, ...]:
-        """Return the credentials that the command names, in the order of the configuration. Raises UsageFault (2)."""
-        raise NotImplementedError
+        """Return the credentials that the command names, in the order of the configuration; without names all.
+
+        Raises UsageFault (2) for an unknown name, for labels that no credential has, and for two ways at once.
+        """
+        return choose(self.config, names, labels or {}, everything=everything)
 
     def place(self, credential: Credential) -> str:
-        """Return where consumers read this credential, as people say it: `kv/partners/x`, `local:partners/x`."""
-        raise NotImplementedError
+        """Return where consumers read this credential, as people say it: `kv/partners/x`, `local/partners/x`."""
+        section = self.config.stores.get(credential.store)
+        mount = section.mount if isinstance(section, VaultStore) else credential.store
+        return f"{mount}/{credential.path}"
+
+    # ------------------------------------------------------------------------------------------------------- secrets
 
     def need_secrets(self, credentials: Iterable[Credential]) -> None:
-        """See that every env:, file: and cred: that these credentials use is there. Raises Misconfigured (78)."""
-        raise NotImplementedError
+        """See that every env:, file: and cred: that these credentials use is there, before anything is contacted.
+
+        Raises Misconfigured (78) that names all that are missing. A store key that is made on first use is not missing.
+        """
+        require(self.config, self.resolver, owners(credentials))
+
+    def need_secrets_of_store(self, name: str) -> None:
+        """Do the same for one store alone."""
+        require(self.config, self.resolver, [Owner("stores", name)])
+
+    def _from_store(self, reference: Reference) -> Secret:
+        fields = self.store(reference.store, Use.LOOK).consumers.read(reference.name).fields
+        found = fields.secret(reference.field) if fields is not None else None
+        if found is None:
+            what = "there is no such document" if fields is None else "the document has no such field"
+            raise Misconfigured(
+                f"{self.loaded.locate(reference)}{reference}: {what}.",
+                hint="Write it there, or correct the reference.",
+                code="secret_missing",
+            )
+        return found
+
+    # --------------------------------------------------------------------------------------------------------- parts
+
+    @property
+    def builder(self) -> Builder:
+        """Return what makes the parts."""
+        if self._builder is None:
+            from rotator.app.wiring import Parts
+
+            self._builder = Parts(self.clock, self.resolver)
+        return self._builder
+
+    def store(self, name: str, use: Use) -> Store:
+        """Return the store of that name, whose reads are repeated when they fail by chance.
+
+        Raises Misconfigured when its key cannot be had. LOOK at an embedded store without a key sees it empty.
+        """
+        from rotator.app.retry import Again, SteadyStore
+
+        with self._lock:
+            if name in self._stores:
+                return self._stores[name]
+            section = self.config.stores[name]
+            key, passing = None, False
+            if isinstance(section, EmbeddedStore):
+                passing = use is Use.LOOK and key_is_to_be_made(section)
+                key = self._key(section, use)
+            made = self.builder.store(name, section, key)
+            store = SteadyStore(made, Again(self.clock, self.stop))
+            self._opened.callback(made.close)
+            if not passing:
+                self._stores[name] = store
+            return store
+
+    def _key(self, section: EmbeddedStore, use: Use) -> Secret:
+        """Return the key of an embedded store. It is made only for a store that does not exist yet, or all is lost."""
+        from rotator.stores.embedded import new_key
+
+        if not key_is_to_be_made(section):
+            return self.resolver.resolve(section.key)
+        if use is Use.LOOK:
+            return new_key()  # fits nothing, and there is nothing that it would have to fit
+        return self.resolver.resolve_or_create(section.key, f"{new_key().reveal()}\n".encode)
+
+    def provider(self, name: str) -> Provider:
+        """Return the provider of that name, whose lists are repeated when they fail by chance."""
+        from rotator.app.retry import Again, SteadyProvider
+
+        with self._lock:
+            if name not in self._providers:
+                made = self.builder.provider(name, self.config.providers[name])
+                self._opened.callback(made.close)
+                self._providers[name] = SteadyProvider(made, Again(self.clock, self.stop))
+            return self._providers[name]
+
+    def prover(self, credential: Credential) -> Prover:
+        """Return what proves the versions of this credential. It keeps an issuer's keys for some minutes."""
+        with self._lock:
+            if credential.name not in self._provers:
+                section = self.config.named[credential.name]
+                asked = self.config.verification(section)
+                self._provers[credential.name] = self.builder.prover(
+                    credential, asked, self.config.providers[credential.provider]
+                )
+            return self._provers[credential.name]
+
+    def ledger(self) -> Writer:
+        """Return the state, opened for writing under its lock; an older schema is brought up to date first.
+
+        Waits 10 s for another holder of the lock, then raises Busy (75). Raises StateUnusable when it cannot be used,
+        Misconfigured when it belongs to another user.
+        """
+        with self._lock:
+            if self._writer is None:
+                see_whose_it_is(self.database)
+                self._writer = self._opened.enter_context(
+                    self.builder.writer(self.database, self.clock, " ".join(self._argv[:2]))
+                )
+            return self._writer
+
+    def reader(self) -> Reader | None:
+        """Return the state for reading, without a lock; None when there is none yet. Raises StateUnusable, Busy."""
+        with self._lock:
+            if self._reader is None and self.database.exists():
+                opened = ExitStack()
+                try:
+                    self._reader = opened.enter_context(self.builder.reader(self.database, self.clock))
+                except StateUnusable as error:
+                    if error.code == "state_missing":  # a file without anything in it
+                        return None
+                    raise
+                self._reading = opened
+            return self._reader
+
+    def close_reader(self) -> None:
+        """Let go of the state that is read; the next `reader()` opens it anew."""
+        with self._lock:
+            self._reading.close()
+            self._reader = None
+
+    # ----------------------------------------------------------------------------------------------------------- kits
+
+    def kit(self, credential: Credential, use: Use, ledger: Ledger | None = None) -> Kit:
+        """Return the outside world as seen from one credential.
+
+        ledger: another than the one of this house. Observing, CHANGE makes no install id either.
+        """
+        store = self.store(credential.store, use)
+        return Kit(
+            credential=credential,
+            provider=self.provider(credential.provider),
+            store=store,
+            prover=self.prover(credential),
+            ledger=ledger or self.ledger(),
+            clock=self.clock,
+            install=self.install(credential.store, use),
+            actor=self.actor,
+            progress=self.progress,
+            pause=self.pause,
+        )
+
+    def pause(self, duration: timedelta) -> None:
+        """Wait. Raises Interrupted when the program is to stop."""
+        if self.clock.wait(duration, self.stop):
+            raise Interrupted
+
+    def install(self, name: str, use: Use) -> str:
+        """Return the id that all states on one staging area share; it is made by the first that may change something.
+
+        Empty where there is none yet and none may be made: nothing at the issuer is ours then.
+        """
+        with self._lock:
+            known = self._installs.get(name)
+            if known:
+                return known
+            staging = self.store(name, use).staging
+            snapshot = staging.read(INSTALL)
+            found = snapshot.fields.text("id") if snapshot.fields is not None else None
+            if found is None and use is Use.CHANGE and not self.observing:
+                try:
+                    found = secrets.token_hex(8)
+                    staging.write(INSTALL, Fields({"id": found}), snapshot.version)
+                except WriteConflict:
+                    theirs = staging.read(INSTALL).fields
+                    found = theirs.text("id") if theirs is not None else None
+            if found:
+                self._installs[name] = found
+            return found or ""

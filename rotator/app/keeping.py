@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from rotator.app.house import House
+from rotator.app import items
+from rotator.app.choosing import unknown_name
+from rotator.app.departed import kit_of_departed
+from rotator.app.house import House, Use
 from rotator.app.results import Item
+from rotator.errors import Refused
+from rotator.model import (
+    Credential,
+    CredentialState,
+    Event,
+    EventName,
+    RotationOutcome,
+    Version,
+    VersionState,
+)
+from rotator.outlook import outlook
+from rotator.planner import current_version
+from rotator.ports import Ledger, Tracked
 
 
 class Farewell(Enum):
@@ -37,19 +53,136 @@ class Ended:
 
 def pause(house: House, names: Sequence[str], *, everything: bool = False, note: str = "") -> Kept:
     """Stop scheduling these credentials; alerts go on. Raises UsageFault (2)."""
-    raise NotImplementedError
+    chosen = house.chosen(names, everything=everything)
+    ledger, changed = house.ledger(), []
+    for credential in chosen:
+        tracked = ledger.tracked(credential.name)
+        state = tracked.state if tracked is not None else _first_sight(credential)
+        if state.paused_at is not None:
+            continue
+        event = _event(house, EventName.REQUEST_RECEIVED, credential.name, reason="pause", detail=note or None)
+        ledger.record(event, replace(state, paused_at=house.clock.now()))
+        changed.append(credential.name)
+    return Kept(_standing(house, ledger, chosen), tuple(changed))
+
+
+def _first_sight(credential: Credential) -> CredentialState:
+    return CredentialState(credential.name, credential.binding, credential.provider, credential.kind)
 
 
 def resume(house: House, names: Sequence[str], *, note: str = "") -> Kept:
     """Let parked or paused credentials go on; what stands in the store is accepted as it is. Raises UsageFault (2)."""
-    raise NotImplementedError
+    chosen = house.chosen(names)
+    ledger, changed = house.ledger(), []
+    for credential in chosen:
+        tracked = ledger.tracked(credential.name)
+        if tracked is None or not _held_up(tracked.state):
+            continue
+        freed = replace(
+            tracked.state,
+            parked=None,
+            paused_at=None,
+            error=None,
+            failures=0,
+            cause=None,
+            same_cause=0,
+            not_before=None,
+            wake_at=None,
+        )
+        event = _event(house, EventName.ROTATION_RESUMED, credential.name, detail=note or None)
+        ledger.record(event, freed, *_taken_as_it_is(tracked))
+        changed.append(credential.name)
+    return Kept(_standing(house, ledger, chosen), tuple(changed))
+
+
+def _held_up(state: CredentialState) -> bool:
+    return any((state.parked, state.paused_at, state.error, state.failures, state.not_before))
+
+
+def _taken_as_it_is(tracked: Tracked) -> tuple[Version, ...]:
+    """Return the current version as one whose place in the store is not known: the next look takes what is there."""
+    current = current_version(tracked)
+    return () if current is None else (replace(current, store_version=None),)
 
 
 def retire(house: House, name: str, *, key_id: str | None = None) -> Ended:
     """Retire the previous versions of a credential, or one of them, now, after a proof of the current one."""
-    raise NotImplementedError
+    from rotator.engine import retire_now
+
+    (credential,) = house.chosen([name])
+    house.see_that_change_is_allowed("retire")
+    house.need_secrets([credential])
+    started = house.clock.now()
+    gone = retire_now(house.kit(credential, Use.CHANGE), key_id)
+    item = {
+        **items.rotation(name, None, credential.path),
+        "outcome": RotationOutcome.RETIRED.value,
+        "reason": "requested",
+        "old_key_ids": list(gone),
+        "started_at": items.moment(started),
+        "finished_at": items.moment(house.clock.now()),
+    }
+    return Ended((item,), gone)
 
 
 def forget(house: House, name: str, how: Farewell) -> Kept:
-    """End the management of a credential, also of one that has left the configuration (with LEAVE only)."""
-    raise NotImplementedError
+    """End the management of a credential, also of one that has left the configuration (with LEAVE only).
+
+    Raises UsageFault (2) for a name that neither configuration nor state knows.
+    """
+    from rotator.engine import Leaving
+    from rotator.engine import forget as end
+
+    house.see_that_change_is_allowed("forget")
+    credential = next((one for one in house.config.models if one.name == name), None)
+    if credential is not None:
+        house.need_secrets([credential])
+        end(house.kit(credential, Use.CHANGE), Leaving(how.value))
+        return Kept(_standing(house, house.ledger(), [credential]), (name,))
+    ledger = house.ledger()
+    tracked = ledger.tracked(name)
+    if tracked is None:
+        raise unknown_name(name, house.config.named, house.config.path)
+    if tracked.state.forgotten_at is not None:
+        return Kept(_standing_alone(house, ledger, name), ())
+    if how is Farewell.RETIRE:
+        raise Refused(
+            f"{name} has left the configuration, so its current version cannot be proved, and nothing is retired.",
+            hint=f"Put it back for the moment, or leave its versions to others: rotator forget {name} --leave",
+            code="departed",
+        )
+    kit = kit_of_departed(house, tracked.state)
+    if kit is None:
+        _forget_here(house, ledger, tracked)
+    else:
+        end(kit, Leaving.LEAVE)
+    return Kept(_standing_alone(house, ledger, name), (name,))
+
+
+def _forget_here(house: House, ledger: Ledger, tracked: Tracked) -> None:
+    """Forget what has no store any more to say so in. Its versions are left to whoever uses them."""
+    detail = "left the configuration together with its store; its versions were left as they are"
+    event = _event(house, EventName.CREDENTIAL_FORGOTTEN, tracked.state.name, detail=detail)
+    left = tuple(replace(version, state=VersionState.LEFT) for version in tracked.versions)
+    ledger.record(event, replace(tracked.state, forgotten_at=house.clock.now()), *left)
+
+
+def _event(
+    house: House, name: EventName, credential: str, *, reason: str | None = None, detail: str | None = None
+) -> Event:
+    return Event(name, house.actor, credential=credential, reason=reason, detail=detail)
+
+
+def _standing(house: House, ledger: Ledger, credentials: Sequence[Credential]) -> tuple[Item, ...]:
+    now, jitter, found = house.clock.now(), house.config.service.jitter, []
+    for credential in credentials:
+        tracked = ledger.tracked(credential.name)
+        state = tracked.state if tracked is not None else None
+        found.append(items.status(credential, state, tracked, outlook(credential, tracked, now, jitter)))
+    return tuple(found)
+
+
+def _standing_alone(house: House, ledger: Ledger, name: str) -> tuple[Item, ...]:
+    tracked = ledger.tracked(name)
+    assert tracked is not None
+    return (items.status(None, tracked.state, tracked, outlook(None, tracked, house.clock.now())),)

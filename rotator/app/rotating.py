@@ -1,12 +1,34 @@
-"""`rotator rotate`: one full pass in the foreground, or a rotation that somebody asks for now."""
+"""`rotator rotate`: one full pass in the foreground, or a rotation that somebody asks for now.
+
+What a pass does is decided by the engine. Here stand the selection, the request that survives a crash, the patience
+with a throttled vendor, and what the answers mean for the exit status.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
-from rotator.app.house import House
-from rotator.app.results import Item, Remark, Trouble
+from rotator.app import heads, items
+from rotator.app.dry import Asked, dry_run
+from rotator.app.house import House, Use
+from rotator.app.results import Item, Remark, Trouble, status_of_asked
+from rotator.app.usage import UsageFault
+from rotator.clock import elapsed
+from rotator.engine import Engine, Mode, Report
+from rotator.errors import Busy, Refused, Throttled
+from rotator.model import Credential, Event, EventName, Request, RotationOutcome
+from rotator.planner import end_of_grace, retry_at, why_idle
+from rotator.ports import Ledger, Tracked
+from rotator.timing import spell_moment
+
+PATIENCE = timedelta(seconds=60)
+"""How long a throttled vendor is waited for, all in all."""
+
+_SHORT = timedelta(seconds=5)
+"""How long to wait when nobody said how long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,4 +68,220 @@ def rotate(house: House, wish: Wish) -> Rotated:
     Waits up to 60 s for a throttled vendor, then 75. Raises UsageFault (2), Misconfigured (78) before anything is
     contacted, Busy (75), StateUnusable (1).
     """
-    raise NotImplementedError
+    chosen = _chosen(house, wish)
+    if wish.dry_run or (wish.now and house.observing):
+        return _rehearsed(house, wish, chosen)
+    house.need_secrets(chosen)
+    ledger = house.ledger()
+    answers = _Answers(house, wish)
+    going = [one for one in chosen if not (wish.now and answers.stopped(one, ledger.tracked(one.name)))]
+    if wish.now:
+        for credential in going:
+            _request(house, ledger, credential, wish)
+    for report in _Pass(house, ledger).run(going):
+        answers.take(report, ledger.tracked(report.credential.name))
+    _publish_head(house, ledger, going)
+    return answers.result(chosen)
+
+
+def _chosen(house: House, wish: Wish) -> tuple[Credential, ...]:
+    """Return whom it concerns. Raises UsageFault (2) for what contradicts itself."""
+    if wish.emergency and not wish.now:
+        raise UsageFault("--emergency is for a rotation now.", hint="Say: rotator rotate --now --emergency NAME")
+    if wish.now and not (wish.names or wish.labels or wish.everything):
+        raise UsageFault("--now needs to know which.", hint="Name credentials, or say --all, or --label KEY=VALUE.")
+    return house.chosen(wish.names, wish.labels, everything=wish.everything)
+
+
+def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -> None:
+    """Write the wish down. One that nobody has answered yet is made stronger, not doubled: one rotation answers it."""
+    tracked = ledger.tracked(credential.name)
+    open_one = tracked.request if tracked is not None else None
+    if open_one is not None:
+        wanted = replace(open_one, emergency=open_one.emergency or wish.emergency, note=wish.note or open_one.note)
+    else:
+        now = house.clock.now()
+        wanted = Request(uuid.uuid4().hex, credential.name, house.actor, wish.note, now, wish.emergency)
+    reason = "emergency" if wish.emergency else "rotate"
+    event = Event(
+        EventName.REQUEST_RECEIVED, house.actor, credential=credential.name, reason=reason, detail=wish.note or None
+    )
+    ledger.record(event, wanted)
+
+
+def _publish_head(house: House, ledger: Ledger, credentials: Sequence[Credential]) -> None:
+    """Keep the head in the staging areas that were worked with; a store that fails now has failed visibly before."""
+    if credentials and not house.observing:
+        names = dict.fromkeys(one.store for one in credentials)
+        heads.publish(ledger, [house.store(name, Use.CHANGE).staging for name in names], house.clock)
+
+
+def _rehearsed(house: House, wish: Wish, chosen: Sequence[Credential]) -> Rotated:
+    """Answer what would be done, from state and configuration alone."""
+    answers = _Answers(house, wish)
+    reader = house.reader()
+    for credential in chosen:
+        tracked = reader.tracked(credential.name) if reader is not None else None
+        if not (wish.now and answers.stopped(credential, tracked)):
+            answers.plan(credential, tracked)
+    return answers.result(chosen)
+
+
+# ------------------------------------------------------------------------------------------------------------ passes
+
+
+class _Pass:
+    """One pass over some credentials, and more for those whose vendor asked to slow down, while patience lasts."""
+
+    def __init__(self, house: House, ledger: Ledger) -> None:
+        self._house, self._ledger = house, ledger
+        service = house.config.service
+        self._engine = Engine(
+            house.clock,
+            house.stop,
+            concurrency=service.concurrency,
+            jitter=service.jitter,
+            mode=Mode.OBSERVE if house.observing else Mode.ACTIVE,
+        )
+
+    def run(self, credentials: Sequence[Credential]) -> list[Report]:
+        """Return the last report on each credential, and of earlier ones what they had done."""
+        started = self._house.clock.instant()
+        kits = {one.name: self._house.kit(one, Use.CHANGE) for one in credentials}
+        reports = {report.credential.name: report for report in self._engine.run(kits.values())}
+        while True:
+            waits = {name: wait for name, report in reports.items() if (wait := self._wait_for(report)) is not None}
+            spent = elapsed(started, self._house.clock.instant()) or PATIENCE
+            affordable = {name: wait for name, wait in waits.items() if spent + wait <= PATIENCE}
+            if not affordable:
+                return list(reports.values())
+            soonest = min(affordable.values())
+            if self._house.clock.wait(soonest, self._house.stop):
+                return list(reports.values())
+            again = [kits[name] for name, wait in affordable.items() if wait <= soonest]
+            for report in self._engine.run(again):
+                reports[report.credential.name] = _joined(reports[report.credential.name], report)
+
+    def _wait_for(self, report: Report) -> timedelta | None:
+        """Return how long to wait before this one is worth another visit; None when waiting does not help."""
+        error = report.error
+        if not isinstance(error, Throttled | Busy):
+            return None
+        now = self._house.clock.now()
+        tracked = self._ledger.tracked(report.credential.name)
+        until = retry_at(tracked, now) if tracked is not None else None
+        waits = [error.retry_after or _SHORT, *([until - now] if until is not None else [])]
+        return max(waits)
+
+
+def _joined(before: Report, after: Report) -> Report:
+    """Return one report of two visits. A second one that found nothing to do leaves the first one's word standing."""
+    nothing = after.outcome is RotationOutcome.SKIPPED and after.error is None
+    last = before if nothing else after
+    return replace(
+        last,
+        retired=(*before.retired, *after.retired),
+        swept=(*before.swept, *after.swept),
+        started_at=before.started_at,
+        finished_at=after.finished_at,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- answers
+
+
+class _Answers:
+    """Collects one answer for each credential. Asked by name, one that stands still is refused; else it is skipped."""
+
+    def __init__(self, house: House, wish: Wish) -> None:
+        self._house, self._wish = house, wish
+        self._items: dict[str, Item] = {}
+        self._remarks: list[Remark] = []
+        self._troubles: list[Trouble] = []
+        self._statuses: dict[str, int] = {}
+
+    def stopped(self, credential: Credential, tracked: Tracked | None) -> bool:
+        """Answer for a credential that is parked or paused, and say whether it is."""
+        if tracked is None or (tracked.state.parked is None and tracked.state.paused_at is None):
+            return False
+        reason = "parked" if tracked.state.parked is not None else "paused"
+        refused: Refused | None = None
+        if self._wish.names:
+            message = f"{credential.name} is {why_idle(tracked) or reason}"
+            refused = Refused(message, hint=f"rotator resume {credential.name}", code=reason)
+            self._troubles.append(Trouble(credential.name, refused))
+        else:
+            self._remarks.append(Remark(credential.name, why_idle(tracked) or reason))
+        self._put(credential, RotationOutcome.SKIPPED, reason, refused.exit_status if refused else 0)
+        self._items[credential.name] = {**self._items[credential.name], "error": items.failure(refused)}
+        return True
+
+    def plan(self, credential: Credential, tracked: Tracked | None) -> None:
+        """Answer what would be done with a credential."""
+        found = dry_run(self._house, credential, tracked, self._asked())
+        self._put(credential, found.outcome, found.reason, 0)
+        self._items[credential.name] = {**self._items[credential.name], "old_key_ids": list(found.old_key_ids)}
+        self._remarks.extend(Remark(credential.name, sentence) for sentence in found.sentences)
+
+    def _asked(self) -> Asked:
+        if not self._wish.now:
+            return Asked.IF_DUE
+        return Asked.EMERGENCY if self._wish.emergency else Asked.NOW
+
+    def take(self, report: Report, tracked: Tracked | None) -> None:
+        """Answer what the engine reports."""
+        credential, error = report.credential, report.error
+        self._items[credential.name] = from_report(report)
+        if error is not None:
+            self._troubles.append(Trouble(credential.name, error))
+        self._statuses[credential.name] = status_of(report)
+        if report.outcome is RotationOutcome.PROMOTED and tracked is not None:
+            self._remarks.extend(_about_the_old(credential, tracked))
+
+    def result(self, chosen: Sequence[Credential]) -> Rotated:
+        """Return all answers in the order of the configuration."""
+        named = [one for one in chosen if one.name in self._items]
+        return Rotated(
+            tuple(self._items[one.name] for one in named),
+            tuple(self._remarks),
+            tuple(self._troubles),
+            {one.name: self._house.place(one) for one in named},
+            status_of_asked(self._statuses[one.name] for one in named),
+        )
+
+    def _put(self, credential: Credential, outcome: RotationOutcome, reason: str | None, status: int) -> None:
+        now = items.moment(self._house.clock.now())
+        item = items.rotation(credential.name, None, credential.path)
+        said = {"outcome": outcome.value, "reason": reason, "started_at": now, "finished_at": now}
+        self._items[credential.name] = {**item, **said}
+        self._statuses[credential.name] = status
+
+
+def from_report(report: Report) -> Item:
+    """Return the item of one report."""
+    item = items.rotation(report.credential.name, report.rotation, report.credential.path)
+    old = report.retired if report.outcome is RotationOutcome.RETIRED else ()
+    return {
+        **item,
+        "outcome": report.outcome.value,
+        "reason": report.reason,
+        "old_key_ids": list(old) or item["old_key_ids"],
+        "started_at": items.moment(report.started_at),
+        "finished_at": items.moment(report.finished_at),
+        "error": items.failure(report.error) or item["error"],
+    }
+
+
+def status_of(report: Report) -> int:
+    """Return the exit status of one credential: its error's, else 1 where something did not end as it should."""
+    if report.error is not None:
+        return report.error.exit_status
+    return int(report.outcome in (RotationOutcome.PARKED, RotationOutcome.ABANDONED))
+
+
+def _about_the_old(credential: Credential, tracked: Tracked) -> list[Remark]:
+    """Say what becomes of the secret that was replaced last."""
+    ends = [end for one in tracked.versions if one.displaced and (end := end_of_grace(one, credential.policy))]
+    if not ends:
+        return []
+    return [Remark(credential.name, f"The old secret works until {spell_moment(max(ends))}, then it is retired.")]

@@ -1,0 +1,189 @@
+"""What the use cases ask of the state beyond the `Ledger` port; `persistence` answers, and so may a fake."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rotator.errors import Broken, Misconfigured
+from rotator.model import Event, Intent, Request, Rotation, Sighting, Step, Version
+from rotator.ports import Change, Head, Ledger, Note, Tracked
+
+if TYPE_CHECKING:
+    from rotator.persistence.trail import AuditFilter, Verified
+
+Record = Mapping[str, str | int | None]
+
+
+class Told(Protocol):
+    """One rotation with its steps in order."""
+
+    @property
+    def rotation(self) -> Rotation:
+        """Return the rotation."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return its steps."""
+
+
+class Views(Protocol):
+    """The reading half of the `Ledger` port, and what people ask besides."""
+
+    def tracked(self, name: str) -> Tracked | None:
+        """See `Ledger.tracked`."""
+
+    def every(self, names: Collection[str] | None = None) -> Iterator[Tracked]:
+        """See `Ledger.every`."""
+
+    def rotation(self, rotation_id: str) -> Rotation | None:
+        """See `Ledger.rotation`."""
+
+    def unsettled(self, credential: str) -> tuple[Intent, ...]:
+        """See `Ledger.unsettled`."""
+
+    def known_key_ids(self, credential: str, retired_since: datetime) -> frozenset[str]:
+        """See `Ledger.known_key_ids`."""
+
+    def creations_since(self, credential: str, since: datetime) -> int:
+        """See `Ledger.creations_since`."""
+
+    def next_seq(self, credential: str) -> int:
+        """See `Ledger.next_seq`."""
+
+    def sightings(self, credential: str) -> tuple[Sighting, ...]:
+        """See `Ledger.sightings`."""
+
+    def ailing(self, provider: str) -> Mapping[str, str]:
+        """See `Ledger.ailing`."""
+
+    def head(self) -> Head:
+        """See `Ledger.head`."""
+
+    def rotations(self, credential: str, limit: int = ...) -> Sequence[Told]:
+        """Return the rotations of a credential, the newest first, with their steps."""
+
+    def requests_open(self, credential: str) -> tuple[Request, ...]:
+        """Return the unanswered requests for a credential, oldest first."""
+
+    def versions(self, credential: str) -> tuple[Version, ...]:
+        """Return every version of a credential that was ever recorded."""
+
+
+class Reader(Views, Protocol):
+    """The state, open for reading while somebody else may write."""
+
+    @property
+    def owner(self) -> str:
+        """Return the id of this state."""
+
+    def audit(self, wanted: AuditFilter = ..., after_seq: int = ..., limit: int | None = ...) -> Iterator[Record]:
+        """Yield the wanted records after a number, in order, at most `limit`."""
+
+    def audit_tail(self, wanted: AuditFilter = ..., limit: int = ...) -> Sequence[Record]:
+        """Return the last `limit` of the wanted records, in order."""
+
+    def audit_one(self, seq: int) -> Record | None:
+        """Return one record, or None when there is none of that number."""
+
+    def verify(self, expected_head: Head | None = None) -> Verified:
+        """Walk the chain and return what was found. expected_head: a copy of the head that was kept elsewhere."""
+
+
+class Writer(Ledger, Protocol):
+    """The state, open for writing under its lock."""
+
+    def accept(self, actor: str, reason: str, expected_head: Head | None = None) -> Verified:
+        """Record that the breaks of the chain are known, and go on from the last record as it stands."""
+
+
+class Onlooker:
+    """A ledger that only answers, for commands that change nothing and need no lock. reader: None: no state yet."""
+
+    owner = ""
+
+    def __init__(self, reader: Views | None) -> None:
+        self._reader = reader
+
+    def record(self, event: Event, *changes: Change | Event) -> None:
+        """Refuse."""
+        raise _only_looking()
+
+    def note(self, *notes: Note) -> None:
+        """Refuse."""
+        raise _only_looking()
+
+    def forget_sightings(self, credential: str, key_ids: Sequence[str]) -> None:
+        """Refuse."""
+        raise _only_looking()
+
+    def tracked(self, name: str) -> Tracked | None:
+        """See `Ledger.tracked`."""
+        return self._reader.tracked(name) if self._reader is not None else None
+
+    def every(self, names: Collection[str] | None = None) -> Iterator[Tracked]:
+        """See `Ledger.every`."""
+        return self._reader.every(names) if self._reader is not None else iter(())
+
+    def rotation(self, rotation_id: str) -> Rotation | None:
+        """See `Ledger.rotation`."""
+        return self._reader.rotation(rotation_id) if self._reader is not None else None
+
+    def unsettled(self, credential: str) -> tuple[Intent, ...]:
+        """See `Ledger.unsettled`."""
+        return self._reader.unsettled(credential) if self._reader is not None else ()
+
+    def known_key_ids(self, credential: str, retired_since: datetime) -> frozenset[str]:
+        """See `Ledger.known_key_ids`."""
+        return self._reader.known_key_ids(credential, retired_since) if self._reader is not None else frozenset()
+
+    def creations_since(self, credential: str, since: datetime) -> int:
+        """See `Ledger.creations_since`."""
+        return self._reader.creations_since(credential, since) if self._reader is not None else 0
+
+    def next_seq(self, credential: str) -> int:
+        """See `Ledger.next_seq`."""
+        return self._reader.next_seq(credential) if self._reader is not None else 1
+
+    def sightings(self, credential: str) -> tuple[Sighting, ...]:
+        """See `Ledger.sightings`."""
+        return self._reader.sightings(credential) if self._reader is not None else ()
+
+    def ailing(self, provider: str) -> Mapping[str, str]:
+        """See `Ledger.ailing`."""
+        return self._reader.ailing(provider) if self._reader is not None else {}
+
+    def head(self) -> Head:
+        """See `Ledger.head`."""
+        return self._reader.head() if self._reader is not None else Head(0, "0" * 64)
+
+
+def see_whose_it_is(database: Path) -> None:
+    """Raise Misconfigured when the state belongs to another user: what we wrote there, he could not write any more."""
+    try:
+        owner = next(one for one in (database, database.parent) if one.exists()).stat().st_uid
+    except (StopIteration, OSError):
+        return
+    if owner == os.geteuid() or (owner == 0 and not database.exists()):
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"uid {owner}"
+    raise Misconfigured(
+        f"The state {database} belongs to {name}, and this is another user.",
+        hint=f"Run it as that user: sudo -u {name} rotator …",
+        code="state_of_another_user",
+    )
+
+
+def _only_looking() -> Broken:
+    return Broken(
+        "A command that changes nothing was about to write to the state.",
+        hint="Please report this, with the command; nothing was written.",
+        code="only_looking",
+    )

@@ -1,0 +1,219 @@
+"""Turns sections of the configuration into the parts that they describe; opens a part only when it is asked for one.
+
+Libraries are imported by kind, in the function that needs them: a run that handles no Vault imports no hvac, one that
+only reads the state imports neither stores nor issuers. Secrets travel as functions that fetch them at use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rotator.app.config import Reference, Resolver, Verification
+from rotator.app.config.systems import (
+    AppRoleAuth,
+    CertificateAuth,
+    ClientSecretAuth,
+    EmbeddedStore,
+    EntraProvider,
+    JwtAuth,
+    KubernetesAuth,
+    ManagedIdentityAuth,
+    TokenAuth,
+    VaultCertificateAuth,
+    VaultStore,
+    WorkloadIdentityAuth,
+)
+from rotator.clock import Clock
+from rotator.errors import StateUnusable
+from rotator.model import Credential
+from rotator.ports import Prover, Provider, Store
+from rotator.secret import Secret
+
+if TYPE_CHECKING:
+    from rotator.app.state import Reader, Writer
+    from rotator.expect import Expectations
+    from rotator.providers.entra_settings import EntraAuth as EntraLogin
+    from rotator.stores.vault_settings import Auth
+
+LOCK_PATIENCE = timedelta(seconds=10)
+
+AnyStore = VaultStore | EmbeddedStore
+
+
+class Builder(Protocol):
+    """Makes parts. Nothing is connected, and no secret fetched, before a part is used; a state is opened at once."""
+
+    def store(self, name: str, section: AnyStore, key: Secret | None) -> Store:
+        """Return a store. key: of an embedded one."""
+
+    def provider(self, name: str, section: EntraProvider) -> Provider:
+        """Return an issuer."""
+
+    def prover(self, credential: Credential, asked: Verification, provider: EntraProvider) -> Prover:
+        """Return what makes the token requests of one credential."""
+
+    def writer(self, database: Path, clock: Clock, command: str) -> AbstractContextManager[Writer]:
+        """Return the state, locked against other writers. command: who we are, for those who wait."""
+
+    def reader(self, database: Path, clock: Clock) -> AbstractContextManager[Reader]:
+        """Return the state for reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Makes the parts that the configuration describes."""
+
+    clock: Clock
+    resolver: Resolver
+
+    def store(self, name: str, section: AnyStore, key: Secret | None) -> Store:
+        """Return a store, not yet connected. key: of an embedded one."""
+        if isinstance(section, EmbeddedStore):
+            from rotator.stores.embedded import EmbeddedStore as Embedded
+
+            assert key is not None
+            return Embedded(section.path, key, self.clock, name)
+        from rotator.stores.vault import VaultStore as Vault
+        from rotator.stores.vault_settings import VaultSettings
+
+        settings = VaultSettings(
+            name=name,
+            address=section.address,
+            mount=section.mount,
+            staging_mount=section.staging_mount,
+            auth=self._vault_auth(section),
+            namespace=section.namespace,
+            ca_file=section.ca_file,
+            proxy=section.proxy,
+        )
+        return Vault(settings, self.clock)
+
+    def _vault_auth(self, section: VaultStore) -> Auth:
+        from rotator.stores import vault_settings as settings
+
+        auth, fetch = section.auth, self.fetching
+        match auth:
+            case AppRoleAuth():
+                return settings.AppRoleAuth(fetch(auth.role_id), fetch(auth.secret_id), auth.mount)
+            case TokenAuth():
+                return settings.TokenAuth(fetch(auth.token))
+            case VaultCertificateAuth():
+                return settings.CertAuth(fetch(auth.certificate), fetch(auth.key), auth.role, auth.mount)
+            case JwtAuth():
+                return settings.JwtAuth(fetch(auth.token), auth.role, auth.mount)
+            case KubernetesAuth():
+                return settings.KubernetesAuth(auth.token_file, auth.role, auth.mount)
+
+    def provider(self, name: str, section: EntraProvider) -> Provider:
+        """Return an issuer, not yet connected."""
+        from rotator.providers.entra import EntraProvider as Entra
+        from rotator.providers.entra_settings import EntraSettings
+
+        settings = EntraSettings(
+            name=name,
+            tenant=section.tenant,
+            authority=section.authority_url,
+            graph=section.graph_url,
+            auth=self._entra_auth(section),
+            ca_file=section.ca_file,
+            proxy=section.proxy,
+        )
+        return Entra(settings, self.clock)
+
+    def _entra_auth(self, section: EntraProvider) -> EntraLogin:
+        from rotator.providers import entra_settings as settings
+
+        auth, fetch = section.auth, self.fetching
+        match auth:
+            case ClientSecretAuth():
+                named = str(auth.client_secret)
+                return settings.ClientSecretAuth(auth.client_id, fetch(auth.client_secret), named)
+            case CertificateAuth():
+                return settings.CertificateAuth(auth.client_id, fetch(auth.certificate), str(auth.certificate))
+            case ManagedIdentityAuth():
+                return settings.ManagedIdentityAuth(auth.client_id)
+            case WorkloadIdentityAuth():
+                return settings.WorkloadIdentityAuth(auth.client_id, auth.token_file)
+
+    def prover(self, credential: Credential, asked: Verification, provider: EntraProvider) -> Prover:
+        """Return what makes the token requests of one credential."""
+        from rotator.provers.client_credentials import ClientCredentialsProver
+        from rotator.provers.request import ClientAuth, ProofRequest, Signature
+
+        request = ProofRequest(
+            token_url=asked.token_url,
+            client_auth=ClientAuth(asked.client_auth.value),
+            scope=asked.scope,
+            params=asked.params,
+            expectations=expectations(asked, provider),
+            signature=Signature(asked.signature.value),
+            keys_url=asked.keys_url,
+            client_id=asked.client_id,
+            ca_file=asked.ca_file,
+            proxy=asked.proxy,
+            unsafe_plain_http=asked.unsafe_plain_http,
+        )
+        return ClientCredentialsProver(request, self.clock)
+
+    @contextmanager
+    def writer(self, database: Path, clock: Clock, command: str) -> Iterator[Writer]:
+        """Lock and open the state for writing; older tables are brought up to date, with a copy kept beside."""
+        from rotator.persistence.ledger import SqlLedger
+        from rotator.persistence.lock import StateLock
+
+        with StateLock(database, clock, command, LOCK_PATIENCE):
+            try:
+                ledger = SqlLedger(database, clock)
+            except StateUnusable as error:
+                if error.code != "state_old":
+                    raise
+                from rotator.persistence.copies import upgrade
+
+                upgrade(database, clock)
+                ledger = SqlLedger(database, clock)
+            with ledger:
+                yield ledger
+
+    @contextmanager
+    def reader(self, database: Path, clock: Clock) -> Iterator[Reader]:
+        """Open the state for reading."""
+        from rotator.persistence.reading import Reader
+
+        with Reader(database) as reader:
+            yield reader
+
+    def fetching(self, reference: Reference) -> Callable[[], Secret]:
+        """Return what fetches a secret, anew each time."""
+        return lambda: self.resolver.resolve(reference)
+
+
+def expectations(asked: Verification, provider: EntraProvider) -> Expectations:
+    """Return what the tokens of one credential must be.
+
+    A token signed by the tenant's keys, or got from its own endpoint and signed by any, is a JWT of Entra. It must also
+    name our client, that tenant, and a secret as what the client proved itself with: a proof can then not pass by
+    another credential. Any other token may be opaque, or of an issuer with other claims.
+    """
+    from rotator.app.config.schema import SignatureMode
+    from rotator.expect import CredentialKind, Expectations, RefreshToken
+    from rotator.provers.request import for_entra
+
+    expect = asked.expect
+    said = Expectations(
+        aud=expect.aud or (),
+        roles=expect.roles or (),
+        iss=expect.iss,
+        min_lifetime=expect.min_lifetime,
+        scope=expect.scope or (),
+        token_type=expect.token_type,
+        refresh_token=None if expect.refresh_token is None else RefreshToken(expect.refresh_token),
+    )
+    theirs = asked.signature is SignatureMode.JWKS_URL and asked.token_url == provider.token_url
+    if asked.signature is not SignatureMode.JWKS and not theirs:
+        return said
+    return for_entra(said, asked.tenant, CredentialKind.SECRET)
