@@ -15,6 +15,7 @@ from rotator.cli.options import talk_of
 from rotator.cli.page import BOLD, GREEN, RED, YELLOW, Page
 from rotator.cli.table import Column, render
 from rotator.cli.times import NOTHING, When, took
+from rotator.cli.words import HELD
 
 _COLOURS = {"promoted": GREEN, "retired": GREEN, "abandoned": YELLOW, "parked": RED}
 _COLUMNS = (
@@ -22,14 +23,14 @@ _COLUMNS = (
     Column("WHEN", stays=True),
     Column("OUTCOME", stays=True, paint=_COLOURS.get),
     Column("WHY"),
-    Column("STEPS", folds=True),
+    Column("STEPS", stays=True, folds=True),
 )
 _STEP_COLUMNS = (
     Column("", stays=True),
     Column("", stays=True),
     Column("", stays=True),
-    Column(""),
-    Column("", folds=True),
+    Column("", stays=True),
+    Column("", stays=True, folds=True),
 )
 
 
@@ -92,8 +93,11 @@ def steps_in_a_line(steps: Sequence[Mapping[str, Any]]) -> str:
 def _step(step: Mapping[str, Any], tries: int) -> str:
     said = " ".join(filter(None, (step["step"], _time(step))))
     if step["outcome"] == "failed":
-        said = f"{step['step']} failed: {step['detail']}" if step["detail"] else f"{step['step']} failed"
-    return f"{said} ({tries} times)" if tries > 1 else said
+        said = f"{step['step']} failed"
+    if tries > 1:
+        said = f"{said} ({tries} times)"
+    said = said.replace(" ", HELD)
+    return f"{said}: {step['detail']}" if step["outcome"] == "failed" and step["detail"] else said
 
 
 def _time(step: Mapping[str, Any]) -> str:

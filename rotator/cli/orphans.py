@@ -41,12 +41,12 @@ def orphans(ctx: click.Context, retire: bool, check: bool) -> int:
     An orphan carries our tag and nothing names it. Foreign versions, which rotator did not create, are listed apart and
     never touched; -v lists the versions in use, too.
     """
-    from rotator.app import judging
-
     talk = talk_of(ctx)
     question = "Retire the orphans? Whatever still uses one of them is refused from then on."
     if retire and not agreed_to_danger(talk, question):
         return 1
+    from rotator.app import judging
+
     with stoppable(talk) as stop, opened(talk, stop=stop) as house:
         found = judging.orphans(house, retire=retire, check=check)
         when = When(house.clock.now(), exact=talk.verbose)

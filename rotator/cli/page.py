@@ -20,6 +20,7 @@ DIM: Final = "2"
 
 LEAST_WIDTH: Final = 40
 
+_KEPT: Final = "\n\N{NO-BREAK SPACE}"
 _IN_ASCII: Final = str.maketrans(
     {"…": "...", "·": "-", "✓": "+", "✗": "x", "—": "-", "█": "=", "░": "!", "┄": ".", "“": '"', "”": '"'}
 )
@@ -44,7 +45,7 @@ class Page:
 
     def fit(self, text: str) -> str:
         """Return text in the characters this stream has, without any that could move a cursor but for new lines."""
-        shown = "".join(one if one.isprintable() or one == "\n" else " " for one in text)
+        shown = "".join(one if one.isprintable() or one in _KEPT else " " for one in text)
         return shown if self.unicode else shown.translate(_IN_ASCII)
 
 

@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("WHEN", stays=True),
     Column("NAME", stays=True),
     Column("ACTION", stays=True),
-    Column("WHY", folds=True),
+    Column("WHY", stays=True, folds=True),
 )
 
 

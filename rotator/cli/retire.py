@@ -23,13 +23,13 @@ def retire(ctx: click.Context, name: str, key_id: str | None) -> int:
 
     For `retire: manual`, or to end a grace early. The current version must prove itself first.
     """
-    from rotator.app import keeping
-
     talk = talk_of(ctx)
     which = f"version {key_id}" if key_id else "the previous versions"
     question = f"Retire {which} of {name} now? Consumers that still use an old secret are refused from then on."
     if not agreed_to_danger(talk, question):
         return 1
+    from rotator.app import keeping
+
     with stoppable(talk) as stop, opened(talk, stop=stop) as house:
         found = keeping.retire(house, name, key_id=key_id)
     said = f"retired {listed(found.key_ids)}." if found.key_ids else "has no previous version; nothing was changed."

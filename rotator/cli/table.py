@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rotator.cli.page import BOLD, Page, width_of
-from rotator.cli.words import fold
+from rotator.cli.words import HELD, fold
 
 GAP: Final = 2
 LEAST_FOLDED: Final = 28
@@ -16,7 +16,7 @@ LEAST_FOLDED: Final = 28
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How one column behaves. stays: never drops. folds: holds sentences and takes what room is left (one per table).
+    """How one column behaves. stays: never drops. folds: holds sentences and takes what room is left (one a table).
 
     paint: the colour of a cell, by its text; it only repeats what the text says.
     """
@@ -54,7 +54,7 @@ def _shown(columns: Sequence[Column], widths: Sequence[int], limit: int | None) 
         return shown
     while True:
         needed = sum(_least(columns[place], widths[place]) + GAP for place in shown) - GAP
-        loose = [place for place in shown if not (columns[place].stays or columns[place].folds)]
+        loose = [place for place in shown if not columns[place].stays]
         if needed <= limit or not loose:
             return shown
         shown.remove(loose[-1])
@@ -91,5 +91,5 @@ def _line(cells: Sequence[tuple[str, int, str | None]], page: Page) -> str:
     for place, (text, width, style) in enumerate(cells):
         last = place == len(cells) - 1
         padding = "" if last else " " * (width - width_of(text) + GAP)
-        parts.append(page.paint(text, style) + padding)
+        parts.append(page.paint(text.replace(HELD, " "), style) + padding)
     return "".join(parts).rstrip()

@@ -25,8 +25,8 @@ _COLOURS: Final = {"█": GREEN, "┄": YELLOW, "░": RED, " ": DIM}
 _MEANINGS: Final = {
     "█": "serving",
     "R": "rotate",
-    "┄": "the old one in grace",
-    "g": "retire the old one",
+    "┄": "old in grace",
+    "g": "retire old",
     "P": "a person acts",
     "░": "expired",
 }
@@ -51,8 +51,8 @@ def timeline(rows: Sequence[Row], start: datetime, until: datetime, page: Page) 
         cells = bar(row.forecast, start, until, width)
         seen.update(cells)
         yield f"{row.name:<{indent}}{_painted(cells, page)}".rstrip()
-    meanings = [f"{page.fit(sign)} {text}" for sign, text in _MEANINGS.items() if sign in seen]
-    yield f"{'':{indent}}{page.paint('   '.join(meanings), DIM)}".rstrip()
+    meanings = "  ".join(f"{page.fit(sign)} {text}" for sign, text in _MEANINGS.items() if sign in seen)
+    yield f"{'':{min(indent, max(room + indent - len(meanings), 0))}}{page.paint(meanings, DIM)}".rstrip()
 
 
 def bar(forecast: Forecast, start: datetime, until: datetime, width: int) -> str:

@@ -8,6 +8,9 @@ from typing import Final
 
 from rotator.cli.page import width_of
 
+HELD: Final = "\N{NO-BREAK SPACE}"
+"""Stands where a line must not break; printed as a space."""
+
 _COMMAND: Final = re.compile(r"(?<=: )rotator [^\n]*\Z")
 
 
@@ -17,7 +20,7 @@ def fold(text: str, width: int | None) -> list[str]:
     A command at the end, such as `…: rotator resume NAME`, is never broken: when it does not fit it gets its own line,
     so that it can be copied.
     """
-    return [line for part in text.split("\n") for line in _fold_line(part, width)]
+    return [line.replace(HELD, " ") for part in text.split("\n") for line in _fold_line(part, width)]
 
 
 def _fold_line(text: str, width: int | None) -> Iterator[str]:
@@ -27,7 +30,7 @@ def _fold_line(text: str, width: int | None) -> Iterator[str]:
     command = _COMMAND.search(text)
     before = text[: command.start()].rstrip() if command else text
     line = ""
-    for word in before.split():
+    for word in filter(None, before.split(" ")):
         if line and width_of(line) + 1 + width_of(word) > width:
             yield line
             line = word
