@@ -37,6 +37,7 @@ STATEMENTS = (
       proved_at INTEGER,
       control_at INTEGER,
       wake_at INTEGER,
+      alerted_at INTEGER,
       forgotten_at INTEGER,
       PRIMARY KEY (name)
     ) WITHOUT ROWID, STRICT

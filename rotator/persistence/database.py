@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Executable, StaticPool, create_engine
 
 from rotator.errors import StateUnusable
 from rotator.persistence import places, schema
-from rotator.persistence.faults import error_code, translated, unusable
+from rotator.persistence.faults import damaged, error_code, translated, unusable
 from rotator.persistence.rows import Row
 from rotator.persistence.schema import Standing
 
@@ -275,6 +275,13 @@ class Asking:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def _owner(self) -> str:
+        with self._database.reading() as connection:
+            owner = schema.owner(connection)
+        if not owner:
+            raise damaged(self._database.path, "has lost the id of its owner")
+        return owner
 
     def close(self) -> None:
         """Let go of the file."""

@@ -33,14 +33,12 @@ class SqlLedger(Views, Trail):
         clock: tells the time of the records. patience: how long a busy file is waited for. Raises StateUnusable, Busy.
         """
         self._clock = clock
-        database = Database(path, Access.WRITE, patience)
-        super().__init__(database)
-        with database.reading() as connection:
-            owner = schema.owner(connection)
-        if not owner:
-            database.close()
-            raise damaged(database.path, "has lost the id of its owner")
-        self.owner = owner
+        super().__init__(Database(path, Access.WRITE, patience))
+        try:
+            self.owner = self._owner()
+        except BaseException:
+            self.close()
+            raise
 
     def record(self, event: Event, *changes: Change | Event) -> None:
         """Append audit records and make the changes they tell of, in one transaction."""

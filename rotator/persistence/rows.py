@@ -120,6 +120,7 @@ def _of_state(state: CredentialState) -> Cells:
         "proved_at": _micros(state.proved_at),
         "control_at": _micros(state.control_at),
         "wake_at": _micros(state.wake_at),
+        "alerted_at": _micros(state.alerted_at),
         "forgotten_at": _micros(state.forgotten_at),
     }
 
@@ -268,8 +269,12 @@ def cells_of_record(record: dict[str, Value], time: datetime) -> Cells:
 
 def state_of(row: Row) -> CredentialState:
     """Return what a row of `credentials` says."""
-    (name, issuer, application, path, provider, kind, client_id, paused, parked, error) = row[:10]
-    (failures, cause, same_cause, not_before, proved, control, wake, forgotten) = row[10:]
+    # fmt: off
+    (
+        name, issuer, application, path, provider, kind, client_id, paused, parked, error, failures, cause, same_cause,
+        not_before, proved, control, wake, alerted, forgotten,
+    ) = row
+    # fmt: on
     return CredentialState(
         name,
         Binding(issuer, application, path),
@@ -286,14 +291,19 @@ def state_of(row: Row) -> CredentialState:
         None if proved is None else moment(proved),
         None if control is None else moment(control),
         None if wake is None else moment(wake),
+        None if alerted is None else moment(alerted),
         None if forgotten is None else moment(forgotten),
     )
 
 
 def version_of(row: Row) -> Version:
     """Return what a row of `versions` says."""
-    (credential, key_id, state, origin, created, expires, tag, rotation_id, store_version, promoted) = row[:10]
-    (by, wall, boot_id, since_boot, store, issuer, retire_after, retired) = row[10:]
+    # fmt: off
+    (
+        credential, key_id, state, origin, created, expires, tag, rotation_id, store_version, promoted,
+        by, wall, boot_id, since_boot, store, issuer, retire_after, retired,
+    ) = row
+    # fmt: on
     return Version(
         credential,
         key_id,

@@ -71,6 +71,7 @@ credentials = _keyed(
     _whole("proved_at"),
     _whole("control_at"),
     _whole("wake_at"),
+    _whole("alerted_at"),
     _whole("forgotten_at"),
 )
 

@@ -90,6 +90,7 @@ FULL_STATE = state(
     proved_at=NOW - timedelta(1),
     control_at=NOW - timedelta(2),
     wake_at=LATER,
+    alerted_at=NOW,
     forgotten_at=LATER,
 )
 FULL_VERSION = version(
