@@ -185,7 +185,7 @@ def _judged(house: House, credential: Credential, fields: Fields | None) -> Find
         message = f"{place} has no field {named}, so there is nothing to prove"
         hint = "A rotation adds it; if it goes by another name there, say so in store.fields."
         return Finding(credential.name, CURRENT, Severity.WARN, message, hint)
-    client_id = fields.text(credential.fields.get("client_id", "client_id")) or credential.application
+    client_id = fields.text(credential.fields.get("client_id", "client_id")) or credential.client_id
     values = Fields({"client_secret": value})
     return _finding(credential, place, house.prover(credential).prove(client_id, values, house.clock.now()))
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from rotator.app.absent import AbsentProver, AbsentProvider
 from rotator.app.house import House, Use
 from rotator.errors import Refused
 from rotator.kit import Kit
-from rotator.model import Credential, CredentialState, Finding, Policy, Procedure, ProofPlan
-from rotator.ports import Issued, Listing, Provider, Retired, Verdict
-from rotator.secret import Fields
+from rotator.model import Credential, CredentialState, Policy, ProofPlan
+from rotator.ports import Provider
 
 
 def kit_of_departed(house: House, state: CredentialState) -> Kit | None:
@@ -36,7 +35,7 @@ def kit_of_departed(house: House, state: CredentialState) -> Kit | None:
         credential=credential,
         provider=_provider(house, state),
         store=house.store(store, Use.CHANGE),
-        prover=_NoProver(state.name),
+        prover=AbsentProver(lambda: _departed(state.name)),
         ledger=house.ledger(),
         clock=house.clock,
         install=house.install(store, Use.CHANGE),
@@ -51,7 +50,7 @@ def _provider(house: House, state: CredentialState) -> Provider:
     section = house.config.providers.get(state.provider)
     if section is not None and section.issuer == state.binding.issuer:
         return house.provider(state.provider)
-    return _NoProvider(state.name)
+    return AbsentProvider(lambda: _departed(state.name))
 
 
 def _departed(name: str) -> Refused:
@@ -60,40 +59,3 @@ def _departed(name: str) -> Refused:
         hint=f"Put it back, or leave its versions to others: rotator forget {name} --leave",
         code="departed",
     )
-
-
-class _NoProvider:
-    """An issuer that is not known any more."""
-
-    procedure = Procedure.OVERLAP
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def create(self, application: str, tag: str, lifetime: timedelta) -> Issued:
-        raise _departed(self._name)
-
-    def list(self, application: str) -> Listing:
-        raise _departed(self._name)
-
-    def retire(self, application: str, key_id: str) -> Retired:
-        raise _departed(self._name)
-
-    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
-        raise _departed(self._name)
-
-    def close(self) -> None:
-        pass
-
-
-class _NoProver:
-    """A token endpoint that is not known any more."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def prove(self, client_id: str, values: Fields, now: datetime) -> Verdict:
-        raise _departed(self._name)
-
-    def check(self, subject: str) -> Sequence[Finding]:
-        raise _departed(self._name)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rotator.app.absent import AbsentProver, AbsentProvider, AbsentStore
 from rotator.app.actor import actor_of
 from rotator.app.choosing import choose
 from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
@@ -23,7 +24,7 @@ from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
 from rotator.app.needs import Owner, key_is_to_be_made, owners, require
 from rotator.app.state import see_whose_it_is
 from rotator.clock import Clock, SystemClock
-from rotator.errors import Misconfigured, Refused, StateUnusable, WriteConflict
+from rotator.errors import Misconfigured, Refused, RotatorError, StateUnusable, WriteConflict
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential
 from rotator.ports import Ledger, Progress, Prover, Provider, Store
@@ -296,6 +297,28 @@ class House:
             ledger=ledger or self.ledger(),
             clock=self.clock,
             install=self.install(credential.store, use),
+            actor=self.actor,
+            progress=self.progress,
+            pause=self.pause,
+        )
+
+    def kit_at_any_rate(self, credential: Credential) -> Kit:
+        """Return the kit for changes; where it cannot be made, one whose every call says why. Raises StateUnusable."""
+        ledger = self.ledger()
+        try:
+            return self.kit(credential, Use.CHANGE)
+        except StateUnusable:
+            raise
+        except RotatorError as error:
+            why = error  # `error` ends with this clause
+        return Kit(
+            credential=credential,
+            provider=AbsentProvider(lambda: why),
+            store=AbsentStore(lambda: why),
+            prover=AbsentProver(lambda: why),
+            ledger=ledger,
+            clock=self.clock,
+            install="",
             actor=self.actor,
             progress=self.progress,
             pause=self.pause,

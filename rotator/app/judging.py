@@ -13,7 +13,7 @@ from rotator.app.house import House, Use
 from rotator.app.results import Item, Trouble, status_of_asked
 from rotator.app.state import Onlooker
 from rotator.app.usage import UsageFault
-from rotator.engine import Proved, prove_now, sweep_now
+from rotator.by_hand import Proof, Proved, prove_now, sweep_now
 from rotator.errors import Refused, RotatorError, Throttled, Transient
 from rotator.kit import Kit
 from rotator.model import Credential
@@ -86,7 +86,7 @@ def verify(house: House, names: Sequence[str]) -> Verified:
         found.append(
             items.verification(
                 name,
-                proved.outcome if proved is not None else _outcome_of(error),
+                (proved.outcome if proved is not None else Proof.UNREACHABLE).value,
                 proofs=proved.proofs if proved is not None else 0,
                 expires_at=proved.expires_at if proved is not None else _known_end(ledger, name),
                 error=error,
@@ -101,19 +101,15 @@ def verify(house: House, names: Sequence[str]) -> Verified:
 def _shortfall(answer: _Answer[Proved]) -> RotatorError | None:
     """Return as an error what a verdict says against a version, or that it says nothing."""
     proved = answer.value
-    if proved is None or proved.outcome == "proved":
+    if proved is None or proved.outcome is Proof.PROVED:
         return None
     name, verdict = answer.credential.name, proved.verdict
-    if proved.outcome == "refused":
+    if proved.outcome is Proof.REFUSED:
         hint = f"If the grant is right at the issuer, replace the secret: rotator rotate --now {name}"
         return Refused(verdict.message, hint=hint, code=verdict.code)
     kind = Throttled if verdict.code == "throttled" else Transient
     hint = "This says nothing about the secret. Look at the endpoint, then again: rotator verify " + name
     return kind(verdict.message, hint=hint, code=verdict.code, retry_after=verdict.retry_after)
-
-
-def _outcome_of(error: RotatorError | None) -> str:
-    return "unreachable" if isinstance(error, Transient) else "refused"
 
 
 def _known_end(ledger: Ledger, name: str) -> datetime | None:

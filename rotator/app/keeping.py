@@ -107,7 +107,7 @@ def _taken_as_it_is(tracked: Tracked) -> tuple[Version, ...]:
 
 def retire(house: House, name: str, *, key_id: str | None = None) -> Ended:
     """Retire the previous versions of a credential, or one of them, now, after a proof of the current one."""
-    from rotator.engine import retire_now
+    from rotator.by_hand import retire_now
 
     (credential,) = house.chosen([name])
     house.see_that_change_is_allowed("retire")
@@ -130,8 +130,8 @@ def forget(house: House, name: str, how: Farewell) -> Kept:
 
     Raises UsageFault (2) for a name that neither configuration nor state knows.
     """
-    from rotator.engine import Leaving
-    from rotator.engine import forget as end
+    from rotator.by_hand import Leaving
+    from rotator.by_hand import forget as end
 
     house.see_that_change_is_allowed("forget")
     credential = next((one for one in house.config.models if one.name == name), None)

@@ -53,7 +53,7 @@ def secrets_of(config: Config, wanted: Iterable[Owner]) -> Iterator[tuple[Owner,
 
 
 def require(config: Config, resolver: Resolver, wanted: Iterable[Owner]) -> None:
-    """See that every env:, file: and cred: of these entries is there. Raises Misconfigured (78) with all that are not."""
+    """See that every env:, file: and cred: of these entries is there. Raises Misconfigured (78) that names the rest."""
     missing: list[Misconfigured] = []
     for _, reference in secrets_of(config, wanted):
         try:

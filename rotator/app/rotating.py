@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ from rotator.app.results import Item, Remark, Trouble, status_of_asked
 from rotator.app.usage import UsageFault
 from rotator.clock import elapsed
 from rotator.engine import Engine, Mode, Report
-from rotator.errors import Busy, Refused, Throttled
+from rotator.errors import Busy, Refused, RotatorError, Throttled
 from rotator.model import Credential, Event, EventName, Request, RotationOutcome
 from rotator.planner import end_of_grace, retry_at, why_idle
 from rotator.ports import Ledger, Tracked
@@ -26,6 +27,9 @@ from rotator.timing import spell_moment
 
 PATIENCE = timedelta(seconds=60)
 """How long a throttled vendor is waited for, all in all."""
+
+CLAIM_PATIENCE = timedelta(seconds=10)
+"""How long another's claim or a busy database is waited for."""
 
 _SHORT = timedelta(seconds=5)
 """How long to wait when nobody said how long."""
@@ -111,9 +115,11 @@ def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -
 
 def _publish_head(house: House, ledger: Ledger, credentials: Sequence[Credential]) -> None:
     """Keep the head in the staging areas that were worked with; a store that fails now has failed visibly before."""
-    if credentials and not house.observing:
-        names = dict.fromkeys(one.store for one in credentials)
-        heads.publish(ledger, [house.store(name, Use.CHANGE).staging for name in names], house.clock)
+    if house.observing:
+        return
+    for name in dict.fromkeys(one.store for one in credentials):
+        with suppress(RotatorError):
+            heads.publish(ledger, [house.store(name, Use.CHANGE).staging], house.clock)
 
 
 def _rehearsed(house: House, wish: Wish, chosen: Sequence[Credential]) -> Rotated:
@@ -147,12 +153,14 @@ class _Pass:
     def run(self, credentials: Sequence[Credential]) -> list[Report]:
         """Return the last report on each credential, and of earlier ones what they had done."""
         started = self._house.clock.instant()
-        kits = {one.name: self._house.kit(one, Use.CHANGE) for one in credentials}
+        kits = {one.name: self._house.kit_at_any_rate(one) for one in credentials}
         reports = {report.credential.name: report for report in self._engine.run(kits.values())}
         while True:
             waits = {name: wait for name, report in reports.items() if (wait := self._wait_for(report)) is not None}
             spent = elapsed(started, self._house.clock.instant()) or PATIENCE
-            affordable = {name: wait for name, wait in waits.items() if spent + wait <= PATIENCE}
+            affordable = {
+                name: wait for name, wait in waits.items() if spent + wait <= _patience_with(reports[name].error)
+            }
             if not affordable:
                 return list(reports.values())
             soonest = min(affordable.values())
@@ -172,6 +180,10 @@ class _Pass:
         until = retry_at(tracked, now) if tracked is not None else None
         waits = [error.retry_after or _SHORT, *([until - now] if until is not None else [])]
         return max(waits)
+
+
+def _patience_with(error: RotatorError | None) -> timedelta:
+    return PATIENCE if isinstance(error, Throttled) else CLAIM_PATIENCE
 
 
 def _joined(before: Report, after: Report) -> Report:
@@ -234,6 +246,8 @@ class _Answers:
         self._items[credential.name] = from_report(report)
         if error is not None:
             self._troubles.append(Trouble(credential.name, error))
+        if report.warning is not None:
+            self._remarks.append(Remark(credential.name, report.warning.message, report.warning.hint))
         self._statuses[credential.name] = status_of(report)
         if report.outcome is RotationOutcome.PROMOTED and tracked is not None:
             self._remarks.extend(_about_the_old(credential, tracked))
