@@ -46,6 +46,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _VERSION_STATES: Final = {str(one): one for one in VersionState}
 _ORIGINS: Final = {str(one): one for one in Origin}
 _PHASES: Final = {str(one): one for one in Phase}
+_REASONS: Final = {str(one): one for one in Reason}
+_OUTCOMES: Final = {None: None, **{str(one): one for one in RotationOutcome}}
 
 
 # ------------------------------------------------------------------------------------------------------------ moments
@@ -281,18 +283,18 @@ def state_of(row: Row) -> CredentialState:
         provider,
         kind,
         client_id,
-        None if paused is None else moment(paused),
+        None if paused is None else _EPOCH + timedelta(0, 0, paused),
         None if parked is None else _trouble(parked),
         None if error is None else _trouble(error),
         failures,
         cause,
         same_cause,
-        None if not_before is None else moment(not_before),
-        None if proved is None else moment(proved),
-        None if control is None else moment(control),
-        None if wake is None else moment(wake),
-        None if alerted is None else moment(alerted),
-        None if forgotten is None else moment(forgotten),
+        None if not_before is None else _EPOCH + timedelta(0, 0, not_before),
+        None if proved is None else _EPOCH + timedelta(0, 0, proved),
+        None if control is None else _EPOCH + timedelta(0, 0, control),
+        None if wake is None else _EPOCH + timedelta(0, 0, wake),
+        None if alerted is None else _EPOCH + timedelta(0, 0, alerted),
+        None if forgotten is None else _EPOCH + timedelta(0, 0, forgotten),
     )
 
 
@@ -309,22 +311,26 @@ def version_of(row: Row) -> Version:
         key_id,
         _VERSION_STATES[state],
         _ORIGINS[origin],
-        None if created is None else moment(created),
-        None if expires is None else moment(expires),
+        None if created is None else _EPOCH + timedelta(0, 0, created),
+        None if expires is None else _EPOCH + timedelta(0, 0, expires),
         tag,
         rotation_id,
         store_version,
-        None if promoted is None else moment(promoted),
+        None if promoted is None else _EPOCH + timedelta(0, 0, promoted),
         None if by is None else Displacement(by, _instant(wall, boot_id, since_boot), _moment(store), _moment(issuer)),
-        None if retire_after is None else moment(retire_after),
-        None if retired is None else moment(retired),
+        None if retire_after is None else _EPOCH + timedelta(0, 0, retire_after),
+        None if retired is None else _EPOCH + timedelta(0, 0, retired),
     )
 
 
 def rotation_of(row: Row) -> Rotation:
     """Return what a row of `rotations` says."""
-    (_, rotation_id, credential, seq, epoch, phase, attempt, reason, actor, started, note) = row[:11]
-    (emergency, tag, key_id, old, base_version, store_version, proofs, outcome, finished, error) = row[11:]
+    # fmt: off
+    (
+        _, rotation_id, credential, seq, epoch, phase, attempt, reason, actor, started, note, emergency, tag, key_id, old,
+        base_version, store_version, proofs, outcome, finished, error,
+    ) = row
+    # fmt: on
     return Rotation(
         rotation_id,
         credential,
@@ -332,20 +338,20 @@ def rotation_of(row: Row) -> Rotation:
         epoch,
         _PHASES[phase],
         attempt,
-        Reason(reason),
+        _REASONS[reason],
         actor,
-        moment(started),
+        _EPOCH + timedelta(0, 0, started),
         note,
-        bool(emergency),
+        emergency != 0,
         tag,
         key_id,
-        tuple(json.loads(old)),
+        () if old == "[]" else tuple(json.loads(old)),
         base_version,
         store_version,
         proofs,
-        None if outcome is None else RotationOutcome(outcome),
-        _moment(finished),
-        _trouble(error),
+        _OUTCOMES[outcome],
+        None if finished is None else _EPOCH + timedelta(0, 0, finished),
+        None if error is None else _trouble(error),
     )
 
 

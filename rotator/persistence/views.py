@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Executable, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Executable, Select, bindparam, func, select, text
+from sqlalchemy.dialects import sqlite
 
 from rotator.model import (
     Act,
     Intent,
-    Phase,
     Request,
     Rotation,
     Sighting,
@@ -36,8 +36,8 @@ T = TypeVar("T")
 PAGE: Final = 1000
 """So many credentials are read in one transaction: some ten milliseconds."""
 
-_GONE: Final = tuple(str(one) for one in (VersionState.RETIRED, VersionState.ABANDONED, VersionState.LEFT))
-_FINAL: Final = tuple(str(phase) for phase in Phase if phase.final)
+_LIVING: Final = "state NOT IN ('retired', 'abandoned', 'left')"
+_FINISHED: Final = "phase IN ('promoted', 'abandoned')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +49,31 @@ class Told:
 
 
 class _Questions(NamedTuple):
-    """What is asked about the credentials of one page: their own rows first."""
+    """What is asked about the credentials of one page, in plain SQL: a walk over all of them leaves out SQLAlchemy."""
 
-    states: Executable
-    versions: Executable
-    unfinished: Executable
-    last: Executable
-    requests: Executable
+    states: str
+    versions: str
+    unfinished: str
+    last: str
+    requests: str
 
 
-def _questions(which: Any, states: Executable) -> _Questions:
+def _questions(
+    which: Callable[[ColumnElement[str]], ColumnElement[bool]], states: Select[Any], end: str = ""
+) -> _Questions:
     """Return the questions for the credentials that `which` picks out of a column with their names."""
     versions, rotations, requests = tables.versions, tables.rotations, tables.requests
-    finished = rotations.alias()
-    newest = (
-        select(func.max(finished.c.n))
-        .where(which(finished.c.credential), finished.c.phase.in_(_FINAL))
-        .group_by(finished.c.credential)
-    )
-    return _Questions(
+    newest = select(func.max(rotations.c.n)).where(which(rotations.c.credential), text(_FINISHED))
+    dialect = sqlite.dialect(paramstyle="named")
+    asked = (
         states,
-        select(versions).where(which(versions.c.credential), versions.c.state.not_in(_GONE)),
+        select(versions).where(which(versions.c.credential), text(_LIVING)),
         select(rotations).where(which(rotations.c.credential), text(tables.UNFINISHED)),
-        select(rotations).where(rotations.c.n.in_(newest)),
+        select(rotations).where(rotations.c.n.in_(newest.group_by(rotations.c.credential).correlate(None))),
         select(requests).where(which(requests.c.credential), text(tables.UNANSWERED)).order_by(requests.c.n.desc()),
     )
+    first, *others = (str(one.compile(dialect=dialect)) for one in asked)
+    return _Questions(first + end, *others)
 
 
 def _between(column: ColumnElement[str]) -> ColumnElement[bool]:
@@ -86,9 +86,7 @@ def _among(column: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 _STATES: Final = select(tables.credentials).order_by(tables.credentials.c.name)
-_OF_RANGE: Final = _questions(
-    _between, _STATES.where(tables.credentials.c.name > bindparam("after")).limit(bindparam("page"))
-)
+_OF_RANGE: Final = _questions(_between, _STATES.where(tables.credentials.c.name > bindparam("after")), " LIMIT :page")
 _OF_NAMES: Final = _questions(_among, _STATES.where(_among(tables.credentials.c.name)))
 
 
@@ -119,18 +117,19 @@ class Views(Asking):
         return tuple(name for (name,) in self._ask(statement))
 
     def _page_after(self, name: str) -> list[Tracked]:
-        with self._database.reading() as connection:
-            states = connection.execute(_OF_RANGE.states, {"after": name, "page": PAGE}).all()
+        with self._database.plainly() as connection:
+            states = connection.execute(_OF_RANGE.states, {"after": name, "page": PAGE}).fetchall()
             if not states:
                 return []
             span = {"first": states[0][0], "last": states[-1][0]}
-            answers = [connection.execute(statement, span).all() for statement in _OF_RANGE[1:]]
+            answers = [connection.execute(question, span).fetchall() for question in _OF_RANGE[1:]]
         return self._joined(states, *answers)
 
     def _page_of(self, names: Sequence[str]) -> list[Tracked]:
-        with self._database.reading() as connection:
-            given = {"names": json.dumps(names)}
-            return self._joined(*[connection.execute(statement, given).all() for statement in _OF_NAMES])
+        given = {"names": json.dumps(names)}
+        with self._database.plainly() as connection:
+            answers = [connection.execute(question, given).fetchall() for question in _OF_NAMES]
+        return self._joined(*answers)
 
     def _joined(
         self,
