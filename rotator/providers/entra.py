@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rotator.clock import Clock, Instant, elapsed
-from rotator.errors import Misconfigured, OutcomeUnknown, Refused, RotatorError, Transient
+from rotator.errors import Broken, Misconfigured, OutcomeUnknown, Refused, RotatorError, Transient
 from rotator.model import Finding, Procedure
 from rotator.ports import Issued, Listed, Listing, Retired
 from rotator.providers.entra_answers import GUID, Reply, listed
@@ -217,6 +217,12 @@ class EntraProvider:
             isinstance(object_id, str) and isinstance(app_id, str) and GUID.match(object_id) and GUID.match(app_id)
         ):
             raise self._refusal(application, _READ, reply)
+        if _named(application).lower() not in (app_id.lower(), f"object:{object_id}".lower()):
+            raise Broken(
+                f"Graph was asked for the application {application} and answered about {app_id}.",
+                hint="Nothing was changed at either. Look what stands between rotator and Graph, and report this.",
+                code="another_application",
+            )
         personal = "PersonalMicrosoftAccount" in str(body.get("signInAudience"))
         self._known[application] = _Application(object_id.lower(), app_id.lower(), 2 if personal else None)
         return reply, body

@@ -69,6 +69,9 @@ class Graph:
         object_id = object_id_of(name)
         if object_id is None:
             info = self._service.applications_with_app_id(name).to_get_request_information(wish)  # type: ignore[arg-type]
+            # The builder writes the app id into a dictionary that all requests of the service share, and it is read
+            # when the request is sent: two at a time would both go to one application (msgraph-sdk 1.65).
+            info.path_parameters = dict(info.path_parameters)
         else:
             info = self._service.applications.by_application_id(object_id).to_get_request_information(wish)
         return await self._asked(info, Doing("read the application"))
