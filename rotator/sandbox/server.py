@@ -304,11 +304,13 @@ def _remembering(transports: Connections) -> type[H11Protocol]:
 
     class Protocol(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            transports[transport.get_extra_info("peername")[:2]] = transport
+            # A peer that hung up while TLS was agreed on has no name any more, and nothing of it is to be cut.
+            self._peer: tuple[str, int] = tuple((transport.get_extra_info("peername") or ("", 0))[:2])
+            transports[self._peer] = transport
             super().connection_made(transport)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            transports.pop(self.transport.get_extra_info("peername")[:2], None)
+            transports.pop(self._peer, None)
             super().connection_lost(exc)
 
     return Protocol
