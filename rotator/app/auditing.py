@@ -107,7 +107,7 @@ def audit_verify(house: House, *, offline: bool = False) -> ChainVerified:
     reader = _reader(house)
     walked = reader.verify()
     owner = reader.owner
-    compared = () if offline else tuple(_compare(house, reader, owner, name) for name in house.config.stores)
+    compared = () if offline else tuple(_compare(house, reader, owner, name) for name in house.stores_in_use)
     broken = walked.broken.reason if walked.broken is not None else None
     disagrees = [one for one in compared if one.agrees is False]
     seen = reader.audit_one(walked.broken.seq) if walked.broken is not None else None
@@ -158,7 +158,7 @@ def audit_accept(house: House, reason: str) -> Records:
     if not reason.strip():
         raise UsageFault("A reason is needed.", hint="Say why the break is known: --reason TEXT")
     writer = house.ledger()
-    names = tuple(house.config.stores)
+    names = house.stores_in_use
     before = writer.head().seq
     disagreeing = _later_head(house, writer.owner, names)
     writer.accept(house.actor, reason, disagreeing)
@@ -183,7 +183,7 @@ def _later_head(house: House, owner: str, names: tuple[str, ...]) -> Head | None
 def publish_accepted(house: House) -> list[RotatorError]:
     """Write the head over the ones in the stores, even where they name later records: a person has accepted that."""
     failures: list[RotatorError] = []
-    for name in house.config.stores:
+    for name in house.stores_in_use:
         try:
             staging = house.store(name, Use.LOOK).staging
         except RotatorError as error:

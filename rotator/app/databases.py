@@ -107,7 +107,7 @@ def _latest_head(house: House) -> Head | None:
         owner = reader.owner if reader is not None else ""
     except RotatorError:
         owner = ""  # it is restored because it cannot be read
-    for name in house.config.stores if owner else ():
+    for name in house.stores_in_use if owner else ():
         try:
             kept = heads.kept_in(house.store(name, Use.LOOK).staging, owner)
         except RotatorError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from enum import Enum
@@ -54,7 +54,7 @@ class House:
 
     `House.open` finds and loads the configuration; the constructor takes a loaded one. argv: the command, for the line
     that would provide missing credentials. stop: set it to end at the next safe point. progress: hears what rotations
-    do. builder: makes the parts. Safe for use from several threads.
+    do. builder: makes what makes the parts. Safe for use from several threads.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class House:
         clock: Clock | None = None,
         stop: threading.Event | None = None,
         progress: Progress = silent,
-        builder: Builder | None = None,
+        builder: Callable[[Clock, Resolver], Builder] | None = None,
     ) -> None:
         self.loaded = loaded
         self.environ = environ
@@ -75,7 +75,8 @@ class House:
         self.progress = progress
         self.actor = actor_of(environ)
         self.resolver: Resolver = loaded.resolver(environ, self._from_store, argv)
-        self._builder = builder
+        self._make_builder = builder
+        self._builder: Builder | None = None
         self._argv = tuple(argv)
         self._lock = threading.RLock()
         self._opened = ExitStack()
@@ -151,6 +152,11 @@ class House:
         """
         return choose(self.config, names, labels or {}, everything=everything)
 
+    @property
+    def stores_in_use(self) -> tuple[str, ...]:
+        """Return the stores that credentials are kept in, without those that are only read for a reference."""
+        return tuple(dict.fromkeys(one.store for one in self.config.models))
+
     def place(self, credential: Credential) -> str:
         """Return where consumers read this credential, as people say it: `kv/partners/x`, `local/partners/x`."""
         section = self.config.stores.get(credential.store)
@@ -190,7 +196,7 @@ class House:
         if self._builder is None:
             from rotator.app.wiring import Parts
 
-            self._builder = Parts(self.clock, self.resolver)
+            self._builder = (self._make_builder or Parts)(self.clock, self.resolver)
         return self._builder
 
     def store(self, name: str, use: Use) -> Store:

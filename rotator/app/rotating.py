@@ -20,7 +20,7 @@ from rotator.app.usage import UsageFault
 from rotator.clock import elapsed
 from rotator.engine import Engine, Mode, Report
 from rotator.errors import Busy, Refused, RotatorError, Throttled
-from rotator.model import Credential, Event, EventName, Request, RotationOutcome
+from rotator.model import Credential, Event, EventName, Request, RetireMode, RotationOutcome, VersionState
 from rotator.planner import end_of_grace, retry_at, why_idle
 from rotator.ports import Ledger, Tracked
 from rotator.timing import spell_moment
@@ -30,6 +30,9 @@ PATIENCE = timedelta(seconds=60)
 
 CLAIM_PATIENCE = timedelta(seconds=10)
 """How long another's claim or a busy database is waited for."""
+
+_SOON_OVER = ("busy", "claimed")
+"""What keeps others busy for moments only; a grace or an earlier failure lasts longer than anybody waits."""
 
 _SHORT = timedelta(seconds=5)
 """How long to wait when nobody said how long."""
@@ -173,7 +176,7 @@ class _Pass:
     def _wait_for(self, report: Report) -> timedelta | None:
         """Return how long to wait before this one is worth another visit; None when waiting does not help."""
         error = report.error
-        if not isinstance(error, Throttled | Busy):
+        if not isinstance(error, Throttled) and not (isinstance(error, Busy) and error.code in _SOON_OVER):
             return None
         now = self._house.clock.now()
         tracked = self._ledger.tracked(report.credential.name)
@@ -249,8 +252,8 @@ class _Answers:
         if report.warning is not None:
             self._remarks.append(Remark(credential.name, report.warning.message, report.warning.hint))
         self._statuses[credential.name] = status_of(report)
-        if report.outcome is RotationOutcome.PROMOTED and tracked is not None:
-            self._remarks.extend(_about_the_old(credential, tracked))
+        if report.outcome is RotationOutcome.PROMOTED and tracked is not None and report.rotation is not None:
+            self._remarks.extend(_about_the_old(credential, tracked, report.rotation.old_key_ids))
 
     def result(self, chosen: Sequence[Credential]) -> Rotated:
         """Return all answers in the order of the configuration."""
@@ -293,9 +296,19 @@ def status_of(report: Report) -> int:
     return int(report.outcome in (RotationOutcome.PARKED, RotationOutcome.ABANDONED))
 
 
-def _about_the_old(credential: Credential, tracked: Tracked) -> list[Remark]:
-    """Say what becomes of the secret that was replaced last."""
-    ends = [end for one in tracked.versions if one.displaced and (end := end_of_grace(one, credential.policy))]
-    if not ends:
+def _about_the_old(credential: Credential, tracked: Tracked, replaced: Sequence[str]) -> list[Remark]:
+    """Say how long the secret works that was just replaced, and what ends it."""
+    found = [one for one in tracked.versions if one.key_id in replaced and one.state is VersionState.PREVIOUS]
+    if not found:
         return []
-    return [Remark(credential.name, f"The old secret works until {spell_moment(max(ends))}, then it is retired.")]
+    end, expires = end_of_grace(found[0], credential.policy), found[0].expires_at
+    until = spell_moment(expires) if expires is not None else "its issuer ends it"
+    match credential.policy.retire:
+        case RetireMode.LET_EXPIRE:
+            return [Remark(credential.name, f"The old secret works until {until}; it is left to expire.")]
+        case RetireMode.MANUAL:
+            hint = f"Retire it: rotator retire {credential.name}"
+            return [Remark(credential.name, f"The old secret works until a person retires it, or {until}.", hint)]
+        case RetireMode.AFTER_GRACE if end is not None:
+            return [Remark(credential.name, f"The old secret works until {spell_moment(end)}, then it is retired.")]
+    return []

@@ -1,0 +1,80 @@
+"""The copy of the audit chain's end that is kept in a staging area."""
+
+from __future__ import annotations
+
+import pytest
+
+from rotator.app import heads
+from rotator.clock import ManualClock
+from rotator.model import Event, EventName
+from rotator.ports import Head
+from rotator.secret import Fields
+from tests.fakes.memory_ledger import MemoryLedger
+from tests.fakes.memory_store import MemoryDocuments
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def staging(clock: ManualClock) -> MemoryDocuments:
+    return MemoryDocuments(clock, 1)
+
+
+def ledger(clock: ManualClock, records: int) -> MemoryLedger:
+    made = MemoryLedger(clock, "owner-a")
+    for _ in range(records):
+        made.record(Event(EventName.CONFIG_LOADED, "dana"))
+    return made
+
+
+def test_the_head_that_was_written_is_the_one_that_is_read(clock: ManualClock, staging: MemoryDocuments) -> None:
+    told = ledger(clock, 3)
+    assert heads.publish(told, [staging], clock) == []
+    assert heads.kept_in(staging, "owner-a") == told.head()
+    assert sorted(staging.read("_head.owner-a").fields or ()) == ["hash", "seq", "time"]
+
+
+def test_each_state_keeps_its_own_head(clock: ManualClock, staging: MemoryDocuments) -> None:
+    heads.publish(ledger(clock, 3), [staging], clock)
+    assert heads.kept_in(staging, "owner-b") is None
+
+
+def test_a_later_head_is_evidence_and_is_not_overwritten(clock: ManualClock, staging: MemoryDocuments) -> None:
+    whole = ledger(clock, 5)
+    heads.publish(whole, [staging], clock)
+    heads.publish(ledger(clock, 2), [staging], clock)
+    assert heads.kept_in(staging, "owner-a") == whole.head()
+
+
+def test_a_later_head_gives_way_when_a_person_has_accepted_that(clock: ManualClock, staging: MemoryDocuments) -> None:
+    heads.publish(ledger(clock, 5), [staging], clock)
+    short = ledger(clock, 2)
+    heads.publish(short, [staging], clock, heads.Evidence.ACCEPTED)
+    assert heads.kept_in(staging, "owner-a") == short.head()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"seq": "3"},
+        {"seq": "x", "hash": "0" * 64},
+        {"seq": "-1", "hash": "0" * 64},
+        {"seq": "٣", "hash": "0" * 64},
+        {"seq": "9" * 40, "hash": "0" * 64},
+        {"seq": "3", "hash": "not a hash"},
+        {"seq": "3", "hash": "0" * 64 + "\n"},
+    ],
+)
+def test_what_is_no_head_is_none(fields: dict[str, str]) -> None:
+    assert heads.decode(Fields(fields)) is None
+
+
+def test_a_document_that_is_no_head_is_replaced_by_one(clock: ManualClock, staging: MemoryDocuments) -> None:
+    staging.put("_head.owner-a", Fields({"seq": "garbage"}))
+    told = ledger(clock, 1)
+    heads.publish(told, [staging], clock)
+    assert heads.kept_in(staging, "owner-a") == Head(1, told.head().hash)
