@@ -43,9 +43,9 @@ def check(ctx: click.Context, offline: bool) -> int:
 
 
 def check_lines(items: Sequence[Mapping[str, Any]], page: Page) -> Iterator[str]:
-    """Yield one line for each finding, with what to do about it below it."""
-    rows = [[item["subject"], item["outcome"], _finding(item)] for item in items]
-    return render(_COLUMNS, rows, page, titles=False)
+    """Yield one line for each finding, with what to do about it below it; the same words are said once."""
+    rows = dict.fromkeys((item["subject"], item["outcome"], _finding(item)) for item in items)
+    return render(_COLUMNS, list(rows), page, titles=False)
 
 
 def _finding(item: Mapping[str, Any]) -> str:

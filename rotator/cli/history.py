@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ from rotator.cli.page import BOLD, GREEN, RED, YELLOW, Page
 from rotator.cli.table import Column, render
 from rotator.cli.times import NOTHING, When, took
 from rotator.cli.words import HELD
+
+SHORT_ID: Final = 8
+"""So much of a rotation's id tells it from the others of one credential."""
 
 _COLOURS = {"promoted": GREEN, "retired": GREEN, "abandoned": YELLOW, "parked": RED}
 _COLUMNS = (
@@ -67,13 +70,10 @@ def history_lines(items: Sequence[Mapping[str, Any]], page: Page, when: When) ->
 
 
 def _row(item: Mapping[str, Any], when: When) -> list[str]:
-    moment = item["finished_at"] or item["started_at"]
-    return [
-        item["rotation_id"] or NOTHING,
-        when.calendar(moment),
-        item["outcome"] or "unfinished",
-        item["reason"] or "",
-    ]
+    rotation = item["rotation_id"] or NOTHING
+    shown = rotation if when.exact else rotation[:SHORT_ID]
+    moment = when.calendar(item["finished_at"] or item["started_at"])
+    return [shown, moment, item["outcome"] or "unfinished", item["reason"] or ""]
 
 
 def _step_row(step: Mapping[str, Any], when: When) -> list[str]:
@@ -101,5 +101,5 @@ def _step(step: Mapping[str, Any], tries: int) -> str:
 
 
 def _time(step: Mapping[str, Any]) -> str:
-    seconds = step.get("seconds")
+    seconds = step.get("duration_seconds")
     return took(timedelta(seconds=seconds)) if seconds and seconds >= 0.05 else ""

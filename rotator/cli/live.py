@@ -16,10 +16,11 @@ from rich.live import Live
 from rich.text import Text
 
 from rotator.cli.page import Page
+from rotator.cli.words import with_short_keys
 from rotator.clock import Clock
 from rotator.model import Credential
 
-STEPS: Final = ("baseline", "create", "stage", "verify", "promote", "grace")
+STEPS: Final = ("baseline", "create", "stage", "verify", "promote")
 """The steps of a rotation that goes well, so that what is still to come can be shown."""
 
 _FRAMES: Final = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
@@ -68,7 +69,10 @@ class LiveProgress:
         with self._lock:
             course = self._courses.setdefault(credential.name, _Course())
             known = course.steps.get(step)
-            course.steps[step] = _Step("running" if state in ("begin", "tell") else state, text or _text_of(known))
+            if state == "tell" and known is not None and known.state != "running":
+                return  # such as the last proof, which belongs to the promotion
+            words = with_short_keys(text) or (known.text if known is not None else "")
+            course.steps[step] = _Step("running" if state in ("begin", "tell") else state, words)
             course.latest = step
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -101,10 +105,6 @@ class LiveProgress:
     def _spinner(self) -> str:
         frames = _FRAMES[self._page.unicode]
         return frames[int(self._clock.instant().since_boot.total_seconds() * _A_SECOND) % len(frames)]
-
-
-def _text_of(step: _Step | None) -> str:
-    return step.text if step is not None else ""
 
 
 def _tone(state: str) -> str:

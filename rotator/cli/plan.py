@@ -20,7 +20,7 @@ from rotator.cli.times import When, moment_of
 if TYPE_CHECKING:
     from rotator.app.planning import Planned
 
-MOST_ROWS: Final = 40
+MOST_ROWS: Final = 20
 MOST_BARS: Final = 30
 """A screen shows so many; a pipe gets everything."""
 

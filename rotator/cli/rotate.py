@@ -152,19 +152,22 @@ def _stopped(talk: Talk, found: Rotated) -> int:
 
 def rotate_lines(found: Rotated, page: Page, when: When) -> Iterator[str]:
     """Yield for each credential what became of it, and what follows from that."""
-    hints = {remark.name: remark for remark in found.remarks}
-    quiet = [item for item in found.items if item["outcome"] == "skipped" and item["name"] not in hints]
-    told = [item for item in found.items if item not in quiet]
+    said: dict[str, list[str]] = {}
+    for remark in found.remarks:
+        said.setdefault(remark.name, []).extend(filter(None, (remark.message, remark.hint)))
+    failed = {trouble.name for trouble in found.troubles}
+    idle = 0
     remarks = []
-    for item in told:
+    for item in found.items:
         name = str(item["name"])
-        remark = hints.get(name)
+        if item["outcome"] == "skipped" and name not in said:
+            idle += name not in failed  # what hindered the others is said on standard error
+            continue
         sentence = outcome_sentence(item, found.places.get(name), when)
-        more = [remark.message, remark.hint] if remark else []
-        remarks.append((name, sentence, "\n".join(filter(None, more))))
+        remarks.append((name, sentence, "\n".join(said.get(name, ()))))
     yield from paragraphs(remarks, page)
-    if quiet:
-        yield f"{count(len(quiet), 'credential')}: nothing was due."
+    if idle:
+        yield f"{count(idle, 'credential')}: nothing was due."
 
 
 def outcome_sentence(item: Mapping[str, Any], place: str | None, when: When) -> str:

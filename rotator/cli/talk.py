@@ -92,7 +92,8 @@ class Talk:
     def trouble(self, message: str, hint: str, *, who: str = "rotator") -> None:
         """Write what went wrong to standard error, and what to do next, indented below it."""
         page = self.err
-        head = f"{who}:"
+        head = "rotator:" if message.startswith(who) else f"{who}:"
+        hint = "" if hint in message else hint
         first, *rest = fold(page.fit(f"{head} {message}"), page.width)
         below = [*rest, *(line for line in hang("", page.fit(hint), page.width, indent=HINT_INDENT) if line.strip())]
         self._write([page.paint(head, RED) + first[len(head) :], *below])

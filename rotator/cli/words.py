@@ -11,6 +11,7 @@ from rotator.cli.page import width_of
 HELD: Final = "\N{NO-BREAK SPACE}"
 """Stands where a line must not break; printed as a space."""
 
+_UUID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _COMMAND: Final = re.compile(r"(?<=: )rotator [^\n]*\Z")
 
 
@@ -67,3 +68,8 @@ def short_key(key_id: str | None) -> str:
     if not key_id:
         return ""
     return f"{key_id[:4]}…{key_id[-4:]}" if len(key_id) > 12 else key_id
+
+
+def with_short_keys(text: str) -> str:
+    """Return a sentence with its long key ids shortened, for a line that must not wrap."""
+    return _UUID.sub(lambda found: short_key(found.group()), text)

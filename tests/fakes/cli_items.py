@@ -147,7 +147,7 @@ def step(name: str, outcome: str = "done", detail: str = "", seconds: float = 0.
         "at": at(seconds=-30),
         "attempt": attempt,
         "detail": detail,
-        "seconds": seconds,
+        "duration_seconds": seconds,
     }
 
 

@@ -215,6 +215,16 @@ def test_each_kind_of_failure_has_its_status_and_its_next_step(
     assert capsys.readouterr() == ("", "rotator: m\n  h\n")
 
 
+def test_a_failure_of_one_credential_names_it_once_and_repeats_no_step(capsys: pytest.CaptureFixture[str]) -> None:
+    Talk().trouble("the role is missing", "then: rotator rotate a", who="a")
+    Talk().trouble("a is paused until: rotator resume a", "rotator resume a", who="a")
+    assert capsys.readouterr().err.splitlines() == [
+        "a: the role is missing",
+        "  then: rotator rotate a",
+        "rotator: a is paused until: rotator resume a",
+    ]
+
+
 def test_faults_of_the_configuration_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     faults = ConfigFaults([Fault(Path("config.yaml"), 31, 7, "credentials[0].policy.grace", "too long", "Use 30d.")])
     assert explain(Talk(), faults) == 78

@@ -73,7 +73,6 @@ def test_one_credential_gets_a_line_for_each_step_and_for_what_is_to_come() -> N
         "  · stage",
         "  · verify",
         "  · promote",
-        "  · grace",
     ]
 
 
@@ -82,6 +81,20 @@ def test_the_last_words_of_a_step_stay_when_it_ends_without_any() -> None:
     live(ONE, "verify", "tell", "2 of 3")
     live(ONE, "verify", "done", "")
     assert drawn(live)[1] == "  ✓ verify     2 of 3"
+
+
+def test_the_proof_of_a_promotion_does_not_begin_the_verification_anew() -> None:
+    live = LiveProgress(WIDE, ManualClock(), ["one"], "")
+    live(ONE, "verify", "done", "3 of 3")
+    live(ONE, "promote", "begin", "")
+    live(ONE, "verify", "tell", "1 of 1")
+    assert drawn(live)[1:] == ["  ✓ verify     3 of 3", "  ⠋ promote"]
+
+
+def test_key_ids_are_short_where_a_line_must_not_wrap() -> None:
+    live = LiveProgress(WIDE, ManualClock(), ["one"], "")
+    live(ONE, "retire", "done", "key 4c1e0000-0000-4000-8000-000000009a02 is gone")
+    assert drawn(live)[1] == "  ✓ retire     key 4c1e…9a02 is gone"
 
 
 def test_nothing_is_to_come_after_a_failure() -> None:
@@ -114,7 +127,7 @@ def test_a_narrow_terminal_cuts_a_progress_line_and_never_wraps_it() -> None:
     live = LiveProgress(NARROW, ManualClock(), ["one"], "")
     live(ONE, "create", "begin", "word " * 40)
     assert all(len(line) <= 60 for line in drawn(live, width=60))
-    assert len(drawn(live, width=60)) == 6
+    assert len(drawn(live, width=60)) == 5
 
 
 def test_a_terminal_without_unicode_gets_ascii_signs() -> None:

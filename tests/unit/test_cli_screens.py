@@ -20,6 +20,7 @@ from rotator.cli.rotate import rotate_lines
 from rotator.cli.status import status_lines
 from rotator.cli.timeline import Row, bar, timeline
 from rotator.cli.verify import verify_lines
+from rotator.errors import Refused
 from rotator.forecast import Forecast, Span, Validity, project
 from rotator.model import CredentialState, Origin, RetireMode, Version, VersionState
 from rotator.ports import Tracked
@@ -256,9 +257,25 @@ def test_what_was_not_due_is_one_line_for_all() -> None:
     assert list(rotate_lines(rotated(*items), PIPE, WHEN)) == ["3 credentials: nothing was due."]
 
 
+def test_one_that_could_not_go_on_is_not_said_to_be_idle() -> None:
+    trouble = Trouble("x", Refused("x is paused", hint="rotator resume x"))
+    found = rotated(rotation_item("x", "skipped", store_version=None), troubles=(trouble,))
+    assert list(rotate_lines(found, PIPE, WHEN)) == []
+
+
 def test_a_skipped_one_with_something_to_say_says_it() -> None:
     found = rotated(rotation_item("x", "skipped", store_version=None), remarks=(Remark("x", "It is paused."),))
     assert list(rotate_lines(found, PIPE, WHEN)) == ["x  skipped.", "   It is paused."]
+
+
+def test_a_rehearsal_says_everything_that_would_be_done() -> None:
+    remarks = (Remark("x", "create a version, valid for 90 d"), Remark("x", "retire key k after a grace of 24 h"))
+    found = rotated(rotation_item("x", "planned", store_version=None), remarks=remarks)
+    assert list(rotate_lines(found, PIPE, WHEN)) == [
+        "x  planned.",
+        "   create a version, valid for 90 d",
+        "   retire key k after a grace of 24 h",
+    ]
 
 
 def test_an_abandoned_one_says_that_the_old_one_serves() -> None:
@@ -316,6 +333,12 @@ def test_a_rotation_that_goes_on_is_unfinished() -> None:
     going = {**HISTORY[0], "outcome": None, "finished_at": None}
     assert "unfinished" in list(history_lines([going], PIPE, WHEN))[1]
     assert list(history_lines([], PIPE, WHEN)) == ["It was never rotated."]
+
+
+def test_long_rotation_ids_are_short_but_where_exact_values_are_wanted() -> None:
+    long = {**HISTORY[0], "rotation_id": "4d7fd1b4841042b4ae7b79d71d6c3750"}
+    assert list(history_lines([long], PIPE, WHEN))[1].startswith("4d7fd1b4  ")
+    assert next(history_lines([long], PIPE, EXACT)).startswith("4d7fd1b4841042b4ae7b79d71d6c3750  ")
 
 
 def test_orphans_come_first_foreign_ones_apart_and_ours_in_use_only_on_request() -> None:
