@@ -28,6 +28,7 @@ from rotator.model import Credential, CredentialState, EventName, Rotation, Rota
 from rotator.outlook import alerts, wake_at
 from rotator.planner import LONGEST_RETRY, current_version, next_rotation, retry_at, why_idle
 from rotator.ports import Tracked
+from rotator.staging import see_binding
 from rotator.timing import backoff, plus, spell_moment
 from rotator.visit import Visit
 
@@ -160,11 +161,12 @@ class Engine:
         state = tracked.state
         if state.forgotten_at is not None and state.binding != kit.credential.binding:
             kit.ledger.note(CredentialState(state.name, kit.credential.binding, kit.credential.provider, state.kind))
-        elif tracked.request is not None and state.not_before is not None and state.cause != "throttled":
+            return kit.ledger.tracked(state.name)
+        see_binding(kit, state.binding)
+        if tracked.request is not None and state.not_before is not None and state.cause != "throttled":
             kit.ledger.note(replace(state, not_before=None))
-        else:
-            return tracked
-        return kit.ledger.tracked(state.name)
+            return kit.ledger.tracked(state.name)
+        return tracked
 
     def _alert(self, kit: Kit, tracked: Tracked) -> None:
         due = alerts(kit.credential, tracked, self._clock.now())
@@ -189,8 +191,11 @@ class Engine:
         until = retry_at(tracked, now)
         if until is not None:
             return RotationOutcome.SKIPPED, "retry", None, (), (), _too_early(kit, tracked, until)
-        if wake_at(kit.credential, tracked, now, self._jitter) > now and not kit.ledger.sightings(state.name):
+        settled = state.wake_at is not None and not kit.ledger.sightings(state.name)
+        if settled and wake_at(kit.credential, tracked, now, self._jitter) > now:
             return RotationOutcome.SKIPPED, "nothing_due", None, (), (), None
+        # Until this visit has ended, the next one has to look, whatever the times say: this process may die.
+        kit.ledger.note(replace(state, wake_at=None))
         return None
 
     # ---------------------------------------------------------------------------------------------- what it means

@@ -139,6 +139,18 @@ def _text(fields: Fields, name: str) -> str:
     return value
 
 
+def see_binding(kit: Kit, bound: Binding) -> None:
+    """Raise Misconfigured when a name stands for something else than this configuration means by it."""
+    if bound != kit.credential.binding:
+        name = kit.credential.name
+        raise Misconfigured(
+            f"The name {name} already stands for {bound.application} at {bound.issuer}, "
+            f"written to {bound.store_path}; this configuration means something else.",
+            hint=f"Choose another name, or end the management of the old one first: rotator forget {name} --leave",
+            code="bound_elsewhere",
+        )
+
+
 def look(kit: Kit) -> tuple[StagingDocument | None, Snapshot]:
     """Read the staging document of this credential; None when there is none.
 
@@ -152,13 +164,7 @@ def look(kit: Kit) -> tuple[StagingDocument | None, Snapshot]:
     document = decode(snapshot.fields, path)
     if document.binding == NOBODY:
         return None, snapshot
-    if document.binding != kit.credential.binding:
-        raise Misconfigured(
-            f"The name {path} already stands for {document.binding.application} at {document.binding.issuer}, "
-            f"written to {document.binding.store_path}; this configuration means something else.",
-            hint=f"Choose another name, or end the management of the old one first: rotator forget {path} --leave",
-            code="bound_elsewhere",
-        )
+    see_binding(kit, document.binding)
     return document, snapshot
 
 

@@ -25,6 +25,7 @@ def sight(kit: Kit, scene: Scene) -> timedelta | None:
     gone = [key_id for key_id in seen if key_id not in {one.key_id for one in found}]
     if gone:
         kit.ledger.forget_sightings(name, gone)
+    _settle_what_is_gone(kit, scene)
     waits = []
     for one in found:
         before = seen.get(one.key_id)
@@ -36,6 +37,16 @@ def sight(kit: Kit, scene: Scene) -> timedelta | None:
             kit.ledger.note(replace(before, times=before.times + 1))
         waits.append(max(kit.credential.policy.quarantine - age, timedelta(0)))
     return min(waits, default=None)
+
+
+def _settle_what_is_gone(kit: Kit, scene: Scene) -> None:
+    """Record the end of orphans whose removal was asked for by a run that did not hear the answer."""
+    for intent in kit.ledger.unsettled(kit.credential.name):
+        of_an_orphan = intent.act is Act.RETIRE and intent.rotation_id is None and intent.tag is not None
+        if of_an_orphan and scene.listed(intent.key_id) is None:
+            event = kit.event(EventName.ORPHAN_RETIRED, key_id=intent.key_id, reason=Reason.ORPHAN.value)
+            event = replace(event, outcome=Outcome.SUCCEEDED, detail="resolved: it is not listed any more")
+            kit.ledger.record(event, settled(intent))
 
 
 def _first_seen(kit: Kit, one: Listed, scene: Scene, *, known: bool) -> None:
