@@ -81,23 +81,27 @@ def link(record: Record, previous: str) -> str:
     What the record says of `hash` and `prev_hash` is not looked at. Raises TypeError for a value that is neither text
     nor a whole number below 2**53 nor None.
     """
-    return hashlib.sha256(canonical({**_without_hash(record), "prev_hash": previous})).hexdigest()
+    content: dict[str, Value] = {**record, "prev_hash": previous}
+    content.pop("hash", None)
+    return hashlib.sha256(canonical(content)).hexdigest()
 
 
-def canonical(record: Record) -> bytes:
-    """Return the form of RFC 8785 for a flat object of texts, whole numbers and nulls.
+def canonical(record: dict[str, Value]) -> bytes:
+    """Return the form of RFC 8785 for a flat object of texts, whole numbers and nulls whose keys are ASCII.
 
-    Keys are sorted by UTF-16 code units (section 3.2.3) and texts escaped as section 3.2.2.2 says, which is what
-    Python's encoder does when it may write non-ASCII. Where the RFC would stop at a lone surrogate it is written as
-    `\\udXXX`, as ECMAScript's JSON.stringify does: a record must never be beyond checking. Raises TypeError as `link`.
+    Such keys are in order of UTF-16 code units (section 3.2.3) when they are sorted as they are, and Python's encoder
+    escapes texts as section 3.2.2.2 says when it may write non-ASCII. Where the RFC would stop at a lone surrogate it
+    is written as `\\udXXX`, as ECMAScript's JSON.stringify does: a record must never be beyond checking. Raises
+    TypeError as `link`.
     """
-    for value in record.values():
-        if isinstance(value, bool) or not isinstance(value, str | int | None):
-            raise TypeError("a record holds texts, whole numbers and None")
-        if isinstance(value, int) and abs(value) >= _EXACT:
-            raise TypeError("a whole number in a record is below 2**53")
-    ordered = dict(sorted(record.items(), key=lambda item: item[0].encode("utf-16-be", "surrogatepass")))
-    return _JSON.encode(ordered).encode("utf-8", "backslashreplace")
+    for key, value in record.items():
+        kind = type(value)
+        if kind is int:
+            if not -_EXACT < value < _EXACT:  # type: ignore[operator]
+                raise TypeError("a whole number in a record is below 2**53")
+        elif not key.isascii() or (kind is not str and value is not None):
+            raise TypeError("a record holds texts, whole numbers and None under ASCII keys")
+    return _JSON.encode(record).encode("utf-8", "backslashreplace")
 
 
 def spell_time(time: datetime) -> str:
@@ -117,7 +121,7 @@ def tidy(text: str | None) -> str | None:
     return "".join(_PUT_FOR.get(unicodedata.category(character), character) for character in cut)
 
 
-_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _PUT_FOR: Final = {"Cc": " ", "Zl": " ", "Zp": " ", "Cf": "", "Cs": "\N{REPLACEMENT CHARACTER}"}
 
 
@@ -201,7 +205,3 @@ def _flaw(record: Record, before: Place) -> tuple[Flaw, str] | None:
 def _number(record: Record, before: Place) -> int:
     seq = record.get("seq")
     return seq if isinstance(seq, int) else before.seq + 1
-
-
-def _without_hash(record: Record) -> dict[str, Value]:
-    return {key: value for key, value in record.items() if key != "hash"}

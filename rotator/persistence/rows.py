@@ -47,7 +47,7 @@ _VERSION_STATES: Final = {str(one): one for one in VersionState}
 _ORIGINS: Final = {str(one): one for one in Origin}
 _PHASES: Final = {str(one): one for one in Phase}
 _REASONS: Final = {str(one): one for one in Reason}
-_OUTCOMES: Final = {None: None, **{str(one): one for one in RotationOutcome}}
+_OUTCOMES: Final = {str(one): one for one in RotationOutcome}
 
 
 # ------------------------------------------------------------------------------------------------------------ moments
@@ -327,8 +327,8 @@ def rotation_of(row: Row) -> Rotation:
     """Return what a row of `rotations` says."""
     # fmt: off
     (
-        _, rotation_id, credential, seq, epoch, phase, attempt, reason, actor, started, note, emergency, tag, key_id, old,
-        base_version, store_version, proofs, outcome, finished, error,
+        _, rotation_id, credential, seq, epoch, phase, attempt, reason, actor, started, note, emergency, tag, key_id,
+        old, base_version, store_version, proofs, outcome, finished, error,
     ) = row
     # fmt: on
     return Rotation(
@@ -349,7 +349,7 @@ def rotation_of(row: Row) -> Rotation:
         base_version,
         store_version,
         proofs,
-        _OUTCOMES[outcome],
+        None if outcome is None else _OUTCOMES[outcome],
         None if finished is None else _EPOCH + timedelta(0, 0, finished),
         None if error is None else _trouble(error),
     )
