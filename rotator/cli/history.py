@@ -39,7 +39,7 @@ _STEP_COLUMNS = (
 
 @click.command(cls=Command)
 @name_argument()
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many rotations.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", default=50, show_default=True, help="How many rotations.")
 @click.pass_context
 def history(ctx: click.Context, name: str, limit: int) -> int:
     """The rotations of one credential, step by step.

@@ -1,6 +1,6 @@
 """What rotations are doing, drawn in place on a terminal. Never blocks a rotation: it only notes, another thread draws.
 
-One credential gets a line for each step; several get a line each, and those that have ended scroll away above.
+One credential gets a line for each step, which stay; several get a line each while they are at work.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LiveProgress:
         self._lock = threading.Lock()
         self._courses: dict[str, _Course] = {}
         console = Console(stderr=True, no_color=not page.colour, highlight=False, markup=False, emoji=False)
-        self._live = Live(self, console=console, refresh_per_second=_A_SECOND, redirect_stdout=False)
+        self._live = Live(self, console=console, refresh_per_second=_A_SECOND, transient=not self._alone)
 
     def __enter__(self) -> Self:
         self._live.start()

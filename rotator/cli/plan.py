@@ -34,7 +34,9 @@ _COLUMNS = (
 
 @click.command(cls=Command)
 @names_argument()
-@click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="How far to look ahead.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), metavar="N", default=90, show_default=True, help="How far to look ahead."
+)
 @click.pass_context
 def plan(ctx: click.Context, names: tuple[str, ...], days: int) -> int:
     """What will happen, when and why.

@@ -143,7 +143,10 @@ def _stopped(talk: Talk, found: Rotated) -> int:
     left = [item["name"] for item in found.items if item["outcome"] not in ("promoted", "retired", "abandoned")]
     if not left:
         return found.exit_status
-    talk.complain("Stopped. What was begun and not finished is written down; the next run settles it: rotator rotate")
+    if not found.troubles:
+        talk.complain(
+            "Stopped. What was begun and not finished is written down; the next run settles it: rotator rotate"
+        )
     return LEFT_TO_RECOVERY
 
 
