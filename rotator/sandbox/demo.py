@@ -20,7 +20,7 @@ from rotator.app.auditing import Filter, audit_list, audit_verify
 from rotator.app.house import House, Use
 from rotator.app.results import Item
 from rotator.app.rotating import Rotated, Wish, rotate
-from rotator.app.watching import status
+from rotator.app.watching import status as status_of
 from rotator.clock import SystemClock
 from rotator.kit import Interrupted
 from rotator.model import Credential
@@ -76,8 +76,9 @@ def run(
         except Interrupted:
             screen.words(f"Stopped. What was done until then lies in {folder}.")
             return STOPPED
+    status = play.verdict()
     _where_next(screen, folder)
-    return play.verdict()
+    return status
 
 
 def _introduce(screen: Screen) -> None:
@@ -108,13 +109,18 @@ class _Play:
         credentials = self.house.chosen((), everything=True)
         self._put_by_hand(credentials)
         documents = self.house.store(STORE, Use.LOOK).consumers
-        token_url, ca_file = self.sandbox.token_url, self.sandbox.ca_file
-        clock = self.house.clock
-        with Consumers(credentials, documents, token_url=token_url, ca_file=ca_file, clock=clock) as consumers:
+        with Consumers(
+            credentials,
+            documents,
+            token_url=self.sandbox.token_url,
+            ca_file=self.sandbox.ca_file,
+            clock=self.house.clock,
+            heard=self.screen.hear_consumers,
+        ) as consumers:
             self._rotate_all()
             self._rotate_again()
             self._retire()
-        self.screen.heading("What is so now, looked at from outside")
+        self.screen.heading("What is so now, seen from outside: at the issuers, in the files, in the audit")
         self._claim(*consumers_never_failed(consumers))
         self._claim(*issuers_books(credentials, documents, self.sandbox.directory))
         self._claim(no_value_in(sorted(self.folder.glob("rotator.db*")), credentials, self.sandbox.directory))
@@ -147,10 +153,10 @@ class _Play:
     def _rotate_all(self) -> None:
         self._type("rotate")
         rotated = self._rotate(Wish())
-        for name, outcome in ((KONTROLLE, "promoted"), (REPORTS, "promoted"), (FIELDOPS, "abandoned")):
-            self._outcome(rotated, name, outcome)
+        self._outcome(rotated, KONTROLLE, "promoted")
+        self._outcome(rotated, REPORTS, "promoted")
         self._refused_for_a_while()
-        self._abandoned_because(rotated)
+        self._abandoned(rotated)
 
     def _rotate_again(self) -> None:
         self._type(f"rotate --now {KONTROLLE} --reason 'a second one'")
@@ -158,7 +164,7 @@ class _Play:
 
     def _retire(self) -> None:
         """Wait until the first version's grace is over, then make the pass that retires it."""
-        previous = self._item(status(self.house, [KONTROLLE]).items, KONTROLLE)["previous"]
+        previous = self._item(status_of(self.house, [KONTROLLE]).items, KONTROLLE)["previous"]
         self._claim(Claim(f"{KONTROLLE}: its first version is in grace and still works", holds=previous is not None))
         after = previous.get("retire_after") if isinstance(previous, dict) else None
         if isinstance(after, str):
@@ -180,11 +186,15 @@ class _Play:
         said = f"{REPORTS}: its issuer took {spell(lag)} to spread the fresh secret and refused it {len(late)} times"
         self._claim(Claim(said, holds=bool(late) and lag > timedelta(0)))
 
-    def _abandoned_because(self, rotated: Rotated) -> None:
-        error = self._item(rotated.items, FIELDOPS)["error"]
-        code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, "no reason")
-        claim = Claim(f"{FIELDOPS}: not promoted ({code}). {message}", holds=code == "missing_role")
-        self._claim(claim)
+    def _abandoned(self, rotated: Rotated) -> None:
+        """Its message must name the claim, what was expected of it, and what was found."""
+        item = self._item(rotated.items, FIELDOPS)
+        error = item["error"] if isinstance(item["error"], dict) else {}
+        message = str(error.get("message"))
+        named = all(word in message for word in ("role", "FieldOps.Write", "FieldOps.Read"))
+        outcome = item["outcome"] == "abandoned" and error.get("code") == "missing_role"
+        said = f"{FIELDOPS}: {item['outcome']} ({error.get('code')}); consumers read what they read before"
+        self._claim(Claim(said, holds=outcome and named))
 
     def _audit(self, credentials: Sequence[Credential]) -> None:
         records = audit_list(self.house, Filter()).items
@@ -197,7 +207,7 @@ class _Play:
 
     def _status(self) -> None:
         self._type("status")
-        for line in _status_lines(status(self.house).items, self.house.clock.now()):
+        for line in _status_lines(status_of(self.house).items, self.house.clock.now()):
             self.screen.line(line)
 
     # What they share
@@ -214,11 +224,9 @@ class _Play:
     def _outcome(self, rotated: Rotated, name: str, expected: str) -> None:
         item = self._item(rotated.items, name)
         found = item["outcome"]
-        where = f"{item['store_path']} v{item['store_version']}" if found == "promoted" else ""
         said = {
-            "promoted": f"promoted; consumers read it at {where}",
+            "promoted": f"promoted; consumers read {item['store_path']} v{item['store_version']}",
             "retired": "the version before the current one is retired",
-            "abandoned": "abandoned; the new version was removed, consumers read what they read before",
         }.get(str(found), f"{found}, which it should not be")
         self._claim(Claim(f"{name}: {said}", holds=found == expected))
 
@@ -254,17 +262,12 @@ def _distance(moment: object, now: datetime) -> str:
 
 
 def _where_next(screen: Screen, folder: Path) -> None:
-    typed, config = program(), shlex.quote(str(folder / "config.yaml"))
+    typed = program()
     screen.heading("Where to look next")
-    for words, why in (
-        (f"history {KONTROLLE}", "its rotations, step by step"),
-        (f"history {FIELDOPS}", "why one was not promoted"),
-        ("audit list", "every record of the chain"),
-    ):
-        screen.words(f"{why}:", indent=2)
-        screen.line(f"    {typed} --config {config} {words}")
-    screen.words("the same by hand, with issuers that stay (docs/quickstart.md):", indent=2)
-    screen.line(f"    {typed} sandbox")
-    screen.words("a real tenant and a real Vault: docs/how-to/entra.md, docs/how-to/vault.md", indent=2)
-    screen.words("remove what the demo has left:", indent=2)
-    screen.line(f"    rm -r {shlex.quote(str(folder))}")
+    screen.line(f"  export ROTATOR_CONFIG={shlex.quote(str(folder / 'config.yaml'))}")
+    screen.line(f"  {typed} history {KONTROLLE}")
+    screen.line(f"  {typed} history {FIELDOPS}")
+    screen.line(f"  {typed} audit list")
+    screen.line(f"  rm -r {shlex.quote(str(folder))}   # all that the demo has left")
+    screen.words("By hand, with issuers that stay: docs/quickstart.md", indent=2)
+    screen.words("With a real tenant and a real Vault: docs/how-to/entra.md, docs/how-to/vault.md", indent=2)

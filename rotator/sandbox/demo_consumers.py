@@ -13,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -38,10 +38,20 @@ class Failure:
 
 
 class Consumers:
-    """One thread that is a consumer of each credential in turn, from entering the block to leaving it."""
+    """One thread that is a consumer of each credential in turn, from entering the block to leaving it.
+
+    heard: called after each request with how many there were, and how many of them failed.
+    """
 
     def __init__(
-        self, credentials: Sequence[Credential], documents: Documents, *, token_url: str, ca_file: Path, clock: Clock
+        self,
+        credentials: Sequence[Credential],
+        documents: Documents,
+        *,
+        token_url: str,
+        ca_file: Path,
+        clock: Clock,
+        heard: Callable[[int, int], None],
     ) -> None:
         self._credentials = credentials
         self._documents = documents
@@ -50,6 +60,7 @@ class Consumers:
         handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
         self._opener = urllib.request.build_opener(*handlers)
         self._clock = clock
+        self._heard = heard
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="demo-consumers", daemon=True)
         self._broken: BaseException | None = None
@@ -79,6 +90,7 @@ class Consumers:
             while True:
                 for credential in self._credentials:
                     self._ask(credential)
+                    self._heard(self.requests, len(self.failures))
                     if self._clock.wait(PAUSE, self._stop):
                         return
         except Exception as fault:  # noqa: BLE001  # nobody else would see it: leaving the block raises it again

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from textwrap import wrap
 
 from rotator.clock import Clock
 from rotator.model import Credential
 
 _NAME, _STEP = 19, 8
+_KEY = re.compile(r"\b([0-9a-f]{4})[0-9a-f]{4}(?:-[0-9a-f]{4}){3}-[0-9a-f]{8}([0-9a-f]{4})\b")
 _LEAST = 24  # columns left for words, however narrow the terminal is
 _TELLING = 2  # lines of a report on the way
 
@@ -29,24 +30,22 @@ class Screen:
         self._say, self._passing, self._columns = say, passing, columns
         self._clock = clock
         self._began = clock.instant().since_boot
+        self._doing = self._told = ""
 
     def __call__(self, credential: Credential, step: str, state: str, text: str) -> None:
         """Show a step. What only counts passes by; words stay."""
+        text = _KEY.sub(r"\1…\2", text)
         counts = text.partition(" ")[0].isdigit()
         if state == "begin" or (state == "tell" and counts):
-            self.pass_by(f"{credential.name}  {step}  {text}".rstrip())
+            self.pass_by(f"{credential.name} {step} {text}".rstrip())
             return
         mark = {"done": "✓", "failed": "✗"}.get(state, " ")
-        head = f"{self.seconds():5.1f} s  {credential.name:<{_NAME}}  {mark} {step:<{_STEP}} "
+        head = f"{self.seconds():5.1f} s  {credential.name:<{_NAME}} {mark} {step:<{_STEP}} "
         self._hang(head, text, most=_TELLING if state == "tell" else None)
 
     def seconds(self) -> float:
         """Return how long the demo has been running."""
-        return self.since(timedelta(0)).total_seconds()
-
-    def since(self, start: timedelta) -> timedelta:
-        """Return how long it is since the demo had been running for `start`."""
-        return self._clock.instant().since_boot - self._began - start
+        return (self._clock.instant().since_boot - self._began).total_seconds()
 
     def line(self, text: str = "") -> None:
         """Show a line that stays, as it is."""
@@ -68,9 +67,20 @@ class Screen:
         self._hang(f"{head:<{indent}}", text)
 
     def pass_by(self, text: str) -> None:
-        """Show a line for a moment."""
+        """Show for a moment what is being done."""
         with self._lock:
-            self._passing(text if self._columns is None else text[: self._columns - 1])
+            self._doing = text
+            self._pass_by()
+
+    def hear_consumers(self, requests: int, failures: int) -> None:
+        """Show for a moment how consumers are doing, beside what is being done."""
+        with self._lock:
+            self._told = f"{requests} token requests of consumers, {failures} failed"
+            self._pass_by()
+
+    def _pass_by(self) -> None:
+        text = "  ".join(filter(None, (f"{self.seconds():5.1f} s", self._told, self._doing)))
+        self._passing(text if self._columns is None else text[: self._columns - 1])
 
     def _hang(self, head: str, text: str, *, most: int | None = None) -> None:
         with self._lock:
@@ -81,8 +91,7 @@ class Screen:
         if self._columns is None:
             yield head + text
             return
-        lines = wrap(text, max(self._columns - len(head), _LEAST), break_on_hyphens=False) or [""]
-        if most is not None and len(lines) > most:
-            lines = [*lines[: most - 1], lines[most - 1] + " …"]
+        room = max(self._columns - len(head), _LEAST)
+        lines = wrap(text, room, max_lines=most, placeholder=" …", break_on_hyphens=False) or [""]
         yield head + lines[0]
         yield from (" " * len(head) + line for line in lines[1:])

@@ -62,11 +62,11 @@ def issuers_books(credentials: Sequence[Credential], documents: Documents, direc
 def _books(
     read: Sequence[HeldSecret], others: Sequence[HeldSecret], unknown: Sequence[HeldSecret], removed: int
 ) -> str:
-    by = "a person" if read and read[0].created_by == "portal" else "rotator"
-    parts = [f"the one that consumers read, made by {by}" if read else "NOT the one that consumers read"]
+    by_hand = " (made by hand)" if read and read[0].created_by == "portal" else ""
+    parts = [f"{len(read)} in use{by_hand}"]
     persons = len(others) - len(unknown)
     if persons:
-        parts.append(f"{persons} more that a person made")
+        parts.append(f"{persons} made by hand")
     parts.append(f"{len(unknown)} unknown")
     return f"{len(read) + len(others)} live: {', '.join(parts)}; {removed} removed"
 
@@ -89,8 +89,7 @@ def audit_tells_all(records: Sequence[Record], credentials: Sequence[Credential]
     intents = sum(1 for one in records if one["event"] in changed and one["outcome"] == Outcome.INTENDED)
     adds = sum(1 for operation, _ in made if operation == "add")
     return Claim(
-        f"it names each of the {len(made)} changes at the issuers ({adds} made, {len(made) - adds} removed), "
-        "before and after",
+        f"has all {len(made)} changes at the issuers ({adds} made, {len(made) - adds} removed), before and after",
         holds=made == told and bool(made) and intents >= len(made),
     )
 

@@ -137,12 +137,12 @@ def _welcome(directory: Path, sandbox: Sandbox, *, first: bool) -> Iterator[str]
         yield f"{sandbox.files.config_file} was edited, so it stays as it is."
     yield ""
     yield "In another terminal:"
-    config = shlex.quote(str(sandbox.files.config_file))
+    yield f"  export ROTATOR_CONFIG={shlex.quote(str(sandbox.files.config_file.resolve()))}"
     for command, why in (
         ("check", "is everything reachable and permitted?"),
         ("rotate", "make, prove and promote a secret for each credential"),
         ("status", "and what happens next"),
     ):
-        yield f"  {program()} --config {config} {command:<8}{why}"
+        yield f"  {program()} {command:<8}{why}"
     yield ""
     yield f"Ctrl-C stops it. To begin anew afterwards: rm -r {shlex.quote(str(directory))}"

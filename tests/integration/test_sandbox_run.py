@@ -97,9 +97,11 @@ def test_its_configuration_loads_and_names_files_that_exist(tmp_path: Path) -> N
 def test_it_says_commands_that_can_be_typed_as_they_stand(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     with serving(folder) as said:
-        typed = [shlex.split(line)[:4] for line in said if line.startswith("  rotator ")]
-    assert [words[-1] for words in typed] == ["check", "rotate", "status"]
-    assert all(Path(words[2]).is_file() for words in typed)
+        typed = [shlex.split(line) for line in said if line.startswith("  ")]
+    assert [words[:2] for words in typed[1:]] == [["rotator", "check"], ["rotator", "rotate"], ["rotator", "status"]]
+    (export, setting) = typed[0]
+    assert export == "export"
+    assert Path(setting.removeprefix("ROTATOR_CONFIG=")).samefile(folder / "config.yaml")
 
 
 def test_a_second_start_knows_what_the_first_one_issued_and_lives_on_the_same_port(tmp_path: Path) -> None:

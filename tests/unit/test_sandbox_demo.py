@@ -70,10 +70,7 @@ def test_the_version_that_consumers_read_beside_a_persons_is_as_it_should_be(ben
     bench.show(bench.text(bench.create()))
     sentence, holds = books(bench)
     assert holds
-    assert sentence == (
-        "kontrolle-plus-prod: 2 live: the one that consumers read, made by rotator, 1 more that a person made, "
-        "0 unknown; 0 removed"
-    )
+    assert sentence == ("kontrolle-plus-prod: 2 live (the one in use is rotator's, 1 a person's, 0 unknown), 0 removed")
 
 
 def test_an_orphan_is_not_as_it_should_be(bench: Bench) -> None:
@@ -90,7 +87,7 @@ def test_consumers_with_a_dead_value_are_not_as_they_should_be(bench: Bench) -> 
     bench.directory.remove(KONTROLLE_PROD, key_id)
     sentence, holds = books(bench)
     assert not holds
-    assert "NOT the one that consumers read" in sentence
+    assert "NOT the one in use" in sentence
 
 
 def test_consumers_with_nothing_to_read_are_not_as_they_should_be(bench: Bench) -> None:
@@ -187,11 +184,24 @@ def test_what_only_counts_passes_by_and_words_stay() -> None:
     screen(CREDENTIAL, "verify", "tell", "1 of 3")
     screen(CREDENTIAL, "verify", "tell", "not accepted yet: refused")
     screen(CREDENTIAL, "verify", "done", "3 of 3")
-    assert passes == ["kontrolle-plus-prod  verify", "kontrolle-plus-prod  verify  1 of 3"]
+    assert passes == ["  0.0 s  kontrolle-plus-prod verify", "  0.0 s  kontrolle-plus-prod verify 1 of 3"]
     assert stays == [
-        "  0.0 s  kontrolle-plus-prod    verify   not accepted yet: refused",
-        "  0.0 s  kontrolle-plus-prod  ✓ verify   3 of 3",
+        "  0.0 s  kontrolle-plus-prod   verify   not accepted yet: refused",
+        "  0.0 s  kontrolle-plus-prod ✓ verify   3 of 3",
     ]
+
+
+def test_consumers_are_shown_beside_what_is_being_done() -> None:
+    screen, _, passes = shown(120)
+    screen(CREDENTIAL, "verify", "tell", "1 of 3")
+    screen.hear_consumers(12, 0)
+    assert passes[-1] == "  0.0 s  12 token requests of consumers, 0 failed  kontrolle-plus-prod verify 1 of 3"
+
+
+def test_a_long_key_id_is_shown_by_its_ends() -> None:
+    screen, stays, _ = shown(80)
+    screen(CREDENTIAL, "create", "done", "key 220df4fa-aa6e-498c-8f85-1344e1b420dc at contoso")
+    assert stays[0].endswith("key 220d…20dc at contoso")
 
 
 def test_nothing_is_wider_than_the_terminal() -> None:
