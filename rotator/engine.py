@@ -141,7 +141,7 @@ class Engine:
                 visit.observe()
             else:
                 visit.go()
-            self._went_well(kit, visit.warning)
+            self._went_well(kit, visit)
         except Interrupted:
             error = _interrupted(kit, visit.rotation)
         except StateUnusable:
@@ -200,12 +200,16 @@ class Engine:
 
     # ---------------------------------------------------------------------------------------------- what it means
 
-    def _went_well(self, kit: Kit, warning: Trouble | None) -> None:
+    def _went_well(self, kit: Kit, visit: Visit) -> None:
+        """Forget earlier failures. A version in use that does not pass is asked about again, with growing waits."""
         tracked = kit.ledger.tracked(kit.credential.name)
-        if tracked is not None:
-            calm = replace(tracked.state, error=warning, failures=0, cause=None, same_cause=0, not_before=None)
-            if calm != tracked.state:
-                kit.ledger.note(calm)
+        if tracked is None:
+            return
+        state, failures = tracked.state, tracked.state.failures + 1 if visit.unproved else 0
+        again = plus(self._clock.now(), self._backoff(tracked, failures)) if visit.unproved else None
+        calm = replace(state, error=visit.warning, failures=failures, cause=None, same_cause=0, not_before=again)
+        if calm != state:
+            kit.ledger.note(calm)
 
     def _failed(self, kit: Kit, error: RotatorError) -> None:
         """Record a failure, and what follows from it."""
@@ -224,11 +228,17 @@ class Engine:
             return
         rotation_id = tracked.rotation.id if tracked.rotation else tracked.last.id if tracked.last else None
         event = kit.event(EventName.ROTATION_PARKED, rotation_id=rotation_id, reason=error.code, detail=error.message)
-        kit.ledger.record(event, replace(state, parked=trouble, not_before=None))
+        resume = f"rotator resume {kit.credential.name}"
+        if resume not in trouble.hint:
+            trouble = replace(trouble, hint=f"{trouble.hint} Then: {resume}")
+        kit.ledger.record(event, replace(state, error=trouble, parked=trouble, not_before=None))
 
     def _wait(self, tracked: Tracked, error: RotatorError, failures: int) -> timedelta:
         if isinstance(error, Transient) and error.retry_after is not None:
             return min(max(error.retry_after, timedelta(seconds=1)), LONGEST_RETRY)
+        return self._backoff(tracked, failures)
+
+    def _backoff(self, tracked: Tracked, failures: int) -> timedelta:
         current = current_version(tracked)
         left = current.expires_at - self._clock.now() if current and current.expires_at else None
         return backoff(failures, left, self._lots.random())

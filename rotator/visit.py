@@ -48,7 +48,10 @@ _OWN: Final = (Origin.OURS, Origin.ADOPTED)
 
 @dataclass(slots=True)
 class Visit:
-    """What one visit did. warning: what a person should know although the visit went through."""
+    """What one visit did.
+
+    warning: what a person should know although the visit went through. unproved: the version in use does not pass.
+    """
 
     kit: Kit
     jitter: timedelta
@@ -57,6 +60,7 @@ class Visit:
     retired: tuple[str, ...] = ()
     swept: tuple[str, ...] = ()
     warning: Trouble | None = None
+    unproved: bool = False
     wait: timedelta | None = field(default=None)  # until the first orphan may be swept
 
     def go(self) -> None:
@@ -71,7 +75,7 @@ class Visit:
         self.wait = sight(self.kit, scene)
         if self.wait == timedelta(0):
             self.swept += sweep(self.kit)
-        self._rotate(dead=dead)
+        self._rotate(scene, dead=dead)
 
     def observe(self) -> None:
         """Look and prove, and change nothing anywhere."""
@@ -119,7 +123,7 @@ class Visit:
             return False
         message = f"The secret in use does not pass: {verdict.message}"
         hint = f"Look again with: rotator verify {kit.credential.name}"
-        self.warning = Trouble(verdict.code, message, hint, kit.clock.now())
+        self.warning, self.unproved = Trouble(verdict.code, message, hint, kit.clock.now()), True
         return verdict.answer is Answer.REFUSED
 
     def _heartbeat(self, fields: Fields) -> Verdict:
@@ -166,7 +170,7 @@ class Visit:
 
     # -------------------------------------------------------------------------------------------------------- rotate
 
-    def _rotate(self, *, dead: bool) -> None:
+    def _rotate(self, scene: Scene, *, dead: bool) -> None:
         kit, now, tracked = self.kit, self.kit.clock.now(), self._tracked()
         due = next_rotation(kit.credential, tracked, now, self.jitter)
         if due is not None and due.at <= now:
@@ -175,7 +179,9 @@ class Visit:
             reason = Reason.REFUSED
         else:
             return
-        scene = self._with_room()
+        if self.retired or self.swept:
+            scene = read(kit)
+        scene = self._with_room(scene)
         if reason in BECAUSE_OF_TIME:
             scene.require_time()
         request = tracked.request if reason is Reason.REQUESTED else None
@@ -189,9 +195,9 @@ class Visit:
         if request is not None and request.emergency:
             self._name_foreign(scene)
 
-    def _with_room(self) -> Scene:
+    def _with_room(self, scene: Scene) -> Scene:
         """Return the scene with a free slot at the issuer, after waiting for an orphan that holds it if need be."""
-        kit, scene = self.kit, read(self.kit)
+        kit = self.kit
         if scene.listing.free_slots != 0:
             return scene
         if self.wait is not None:
