@@ -103,13 +103,13 @@ items, one a line. Times are RFC 3339 in UTC, durations are seconds with the uni
 ## Completion
 
 `rotator completion bash|zsh|fish` prints the script of a shell; `rotator completion --help` says where each one looks
-for it. Names of credentials are completed from the configuration and the files it includes, found by their look, so a Tab
-costs milliseconds."""
+for it. Names of credentials are completed from the configuration and the files it includes, found by their look, so a
+Tab costs milliseconds."""
 
 
 def _commands() -> Iterator[str]:
-    from rotator.cli.options import CommonOption
     from rotator.cli.main import main
+    from rotator.cli.options import CommonOption
 
     yield _BEFORE
     yield ""
