@@ -160,7 +160,8 @@ class _Pass:
         reports = {report.credential.name: report for report in self._engine.run(kits.values())}
         while True:
             waits = {name: wait for name, report in reports.items() if (wait := self._wait_for(report)) is not None}
-            spent = elapsed(started, self._house.clock.instant()) or PATIENCE
+            since = elapsed(started, self._house.clock.instant())
+            spent = PATIENCE if since is None else since
             affordable = {
                 name: wait for name, wait in waits.items() if spent + wait <= _patience_with(reports[name].error)
             }

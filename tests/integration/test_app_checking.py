@@ -1,0 +1,156 @@
+"""`check`: every subject is looked at, none hides another, and nothing is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rotator.app.checking import Checked, check
+from rotator.app.rotating import Wish, rotate
+from rotator.errors import Denied, Misconfigured, Transient
+from rotator.model import Finding, Severity
+from rotator.ports import Answer
+from rotator.secret import Fields
+from tests.fakes.app_bench import Bench
+
+KEYS = ["subject", "check", "outcome", "message", "hint"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def run(bench: Bench, *, offline: bool = False) -> Checked:
+    with bench.house() as house:
+        return check(house, offline=offline)
+
+
+def found(checked: Checked, subject: str, what: str) -> Finding:
+    (finding,) = [one for one in checked.findings if (one.subject, one.check) == (subject, what)]
+    return finding
+
+
+def rotated(bench: Bench) -> None:
+    with bench.house() as house:
+        assert rotate(house, Wish()).exit_status == 0
+
+
+def test_before_the_first_rotation_everything_is_well_and_nothing_is_made(bench: Bench) -> None:
+    checked = run(bench)
+    assert checked.exit_status == 0
+    assert all(list(item) == KEYS for item in checked.items)
+    assert found(checked, "one", "current version").outcome is Severity.SKIP
+    assert "will be made" in found(checked, "state", "database").message
+    assert not (bench.folder / "state").exists()
+    assert (bench.store.staging.paths(), bench.store.consumers.paths()) == ((), ())
+    assert bench.issuer.mutations == []
+
+
+def test_what_consumers_read_is_proved(bench: Bench) -> None:
+    rotated(bench)
+    before = bench.store.staging.paths(), len(bench.store.staging.truth), (bench.folder / "state/rotator.db").read_bytes()
+    checked = run(bench)
+    finding = found(checked, "one", "current version")
+    assert (finding.outcome, finding.message) == (Severity.OK, "the secret in kv/partners/one gets a token as expected")
+    assert "schema 0001; SQLite" in found(checked, "state", "database").message
+    after = bench.store.staging.paths(), len(bench.store.staging.truth), (bench.folder / "state/rotator.db").read_bytes()
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "word"),
+    [(Answer.REFUSED, 1, "is refused"), (Answer.UNFIT, 1, "scripted"), (Answer.SILENT, 69, "scripted")],
+)
+def test_a_current_version_that_does_not_pass_fails_with_its_own_status(
+    bench: Bench, answer: Answer, status: int, word: str
+) -> None:
+    rotated(bench)
+    bench.provers["one"].always = answer
+    checked = run(bench)
+    finding = found(checked, "one", "current version")
+    assert (finding.outcome, checked.exit_status) == (Severity.FAIL, status)
+    assert word in finding.message
+    assert finding.hint
+    assert found(checked, "two", "current version").outcome is Severity.OK
+
+
+def test_a_document_without_a_secret_is_a_warning(bench: Bench) -> None:
+    bench.store.consumers.put("partners/one", Fields({"comment": "nothing yet"}))
+    checked = run(bench)
+    assert found(checked, "one", "current version").outcome is Severity.WARN
+    assert checked.exit_status == 0
+
+
+def test_one_failure_has_its_own_status_and_several_different_ones_have_one(bench: Bench) -> None:
+    bench.broken["vault"] = Denied("no", hint="ask")
+    assert run(bench).exit_status == 77
+    bench.broken["contoso"] = Transient("down", hint="wait")
+    assert run(bench).exit_status == 1
+
+
+def test_a_broken_store_hides_no_issuer_and_is_told_once(bench: Bench) -> None:
+    bench.broken["vault"] = Transient("sealed", hint="unseal it")
+    checked = run(bench)
+    assert found(checked, "vault", "store").outcome is Severity.FAIL
+    assert found(checked, "one", "current version").outcome is Severity.SKIP
+    assert found(checked, "one", "application").outcome is Severity.OK
+    assert checked.exit_status == 69
+
+
+def test_an_application_that_the_issuer_does_not_know_is_a_finding_of_its_own(bench: Bench) -> None:
+    del bench.issuer.applications[bench.app("one")]
+    checked = run(bench)
+    assert "There is no application" in found(checked, "one", "provider").message
+    assert found(checked, "two", "application").outcome is Severity.OK
+    assert checked.exit_status == 1
+
+
+def test_a_fault_of_our_own_is_a_finding_too(bench: Bench) -> None:
+    del bench.provers["one"]
+    checked = run(bench)
+    assert found(checked, "one", "token endpoint").message == "rotator itself failed here (KeyError)"
+    assert found(checked, "two", "token endpoint").outcome is Severity.OK
+
+
+def test_a_missing_secret_is_told_and_what_needs_it_is_not_contacted(bench: Bench) -> None:
+    (bench.folder / "graph-secret").unlink()
+    checked = run(bench)
+    finding = found(checked, "contoso", "secret")
+    assert (finding.outcome, checked.exit_status) == (Severity.FAIL, 78)
+    assert "config.yaml:" in finding.message
+    assert "contoso" not in bench.made
+    assert found(checked, "vault", "secret").outcome is Severity.OK
+
+
+def test_offline_nothing_is_contacted(bench: Bench) -> None:
+    checked = run(bench, offline=True)
+    assert bench.made == []
+    assert checked.findings[-1].outcome is Severity.SKIP
+    assert checked.exit_status == 0
+
+
+def test_a_state_that_is_none_fails_and_hides_nothing(bench: Bench) -> None:
+    (bench.folder / "state").mkdir(mode=0o700)
+    (bench.folder / "state/rotator.db").write_bytes(b"no database at all " * 200)
+    (bench.folder / "state/rotator.db").chmod(0o600)
+    checked = run(bench)
+    assert found(checked, "state", "state").outcome is Severity.FAIL
+    assert found(checked, "one", "application").outcome is Severity.OK
+    assert checked.exit_status == 1
+
+
+def test_a_warning_of_the_configuration_is_no_failure(bench: Bench) -> None:
+    text = bench.config.read_text(encoding="utf-8")
+    expect = ', expect: {aud: "api://x", roles: [ProviderApi.Access]}'
+    assert expect in text
+    bench.config.write_text(text.replace(expect, "", 1), encoding="utf-8")
+    checked = run(bench)
+    assert "names neither audience nor roles" in found(checked, "configuration", "warning").message
+    assert checked.exit_status == 0
+
+
+def test_a_wrong_key_of_the_store_is_78(bench: Bench) -> None:
+    bench.broken["vault"] = Misconfigured("another key", hint="give the right one")
+    assert run(bench).exit_status == 78
