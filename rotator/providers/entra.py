@@ -278,6 +278,7 @@ class EntraProvider:
 
         UNTIL.set(asyncio.get_running_loop().time() + self._settings.deadline.total_seconds())
         if self._graph is None:
+            hush()
             self._graph = Graph(self._settings, self._clock)
         try:
             return await work(self._graph)
@@ -294,13 +295,17 @@ class EntraProvider:
 def hush() -> None:
     """Let nothing that the libraries below say reach a log, at whatever level somebody sets their loggers.
 
-    What matters of it is in our errors, in our words.
+    What matters of it is in our errors, in our words. Called before their import and after it: the loggers that exist are
+    switched off one by one, and those that come later are cut off from the root.
     """
     for name in _TALKATIVE:
         logger = logging.getLogger(name)
         if logger.propagate:
             logger.addHandler(logging.NullHandler())
             logger.propagate = False
+    for name, found in list(logging.root.manager.loggerDict.items()):
+        if isinstance(found, logging.Logger) and name.partition(".")[0] in _TALKATIVE:
+            found.disabled = True
 
 
 def _serve(loop: asyncio.AbstractEventLoop, end: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -294,7 +294,7 @@ def test_a_ca_file_that_cannot_be_used_is_named(
     ids=["port", "name", "proxy"],
 )
 def test_who_cannot_be_reached_was_certainly_sent_nothing(bench: EntraBench, changes: dict[str, str]) -> None:
-    provider = bench.another(**changes)
+    provider = bench.another(None, **changes)
     with pytest.raises(Transient) as caught:
         provider.create(APP, TAG, DAYS)
     provider.close()
@@ -316,7 +316,7 @@ def test_the_proxies_of_the_environment_are_not_used(bench: EntraBench, monkeypa
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     provider = bench.another()
-    assert provider.create(APP, TAG, DAYS)
+    assert provider.create(APP, TAG, DAYS).client_id == APP
     provider.close()
 
 
