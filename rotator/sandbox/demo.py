@@ -37,6 +37,7 @@ from rotator.timing import spell
 
 KONTROLLE, REPORTS, FIELDOPS = "kontrolle-plus-prod", "site-reports-prod", "fieldops-prod"
 STORE = "local"
+BY_HAND = 1  # the version of each document that the person wrote
 PACE = Pace(grace="5s", quarantine="2s", spacing="1s", deadline="40s")
 STOPPED = 130
 
@@ -164,9 +165,12 @@ class _Play:
 
     def _retire(self) -> None:
         """Wait until the first version's grace is over, then make the pass that retires it."""
-        previous = self._item(status_of(self.house, [KONTROLLE]).items, KONTROLLE)["previous"]
-        self._claim(Claim(f"{KONTROLLE}: its first version is in grace and still works", holds=previous is not None))
-        after = previous.get("retire_after") if isinstance(previous, dict) else None
+        found = self._item(status_of(self.house, [KONTROLLE]).items, KONTROLLE)["previous"]
+        previous = found if isinstance(found, dict) else {}
+        live = {one.key_id for one in self.sandbox.directory.live(self._application(KONTROLLE))}
+        said = f"{KONTROLLE}: the first version is in grace, and its issuer still takes it"
+        self._claim(Claim(said, holds=previous.get("key_id") in live))
+        after = previous.get("retire_after")
         if isinstance(after, str):
             left = datetime.fromisoformat(after) - self.house.clock.now() + timedelta(seconds=1)
             self.screen.pass_by(f"waiting until the grace of {KONTROLLE} is over")
@@ -183,7 +187,7 @@ class _Play:
         lag = max(made[0].known_at) - made[0].created_at if made else timedelta(0)
         # One of them is the wrong secret, with which the endpoint was tried before.
         late = [one for one in refused if made and one.at > made[0].created_at]
-        said = f"{REPORTS}: its issuer took {spell(lag)} to spread the fresh secret and refused it {len(late)} times"
+        said = f"{REPORTS}: refused {len(late)} times in the {spell(lag)} that its issuer needed for it"
         self._claim(Claim(said, holds=bool(late) and lag > timedelta(0)))
 
     def _abandoned(self, rotated: Rotated) -> None:
@@ -193,8 +197,9 @@ class _Play:
         message = str(error.get("message"))
         named = all(word in message for word in ("role", "FieldOps.Write", "FieldOps.Read"))
         outcome = item["outcome"] == "abandoned" and error.get("code") == "missing_role"
+        document = self.house.store(STORE, Use.LOOK).consumers.read(self.house.chosen((FIELDOPS,))[0].path)
         said = f"{FIELDOPS}: {item['outcome']} ({error.get('code')}); consumers read what they read before"
-        self._claim(Claim(said, holds=outcome and named))
+        self._claim(Claim(said, holds=outcome and named and document.version == BY_HAND))
 
     def _audit(self, credentials: Sequence[Credential]) -> None:
         records = audit_list(self.house, Filter()).items

@@ -70,7 +70,7 @@ def test_the_version_that_consumers_read_beside_a_persons_is_as_it_should_be(ben
     bench.show(bench.text(bench.create()))
     sentence, holds = books(bench)
     assert holds
-    assert sentence == ("kontrolle-plus-prod: 2 live (the one in use is rotator's, 1 a person's, 0 unknown), 0 removed")
+    assert sentence == "kontrolle-plus-prod: 2 live: 1 in use, 1 made by hand, 0 unknown; 0 removed"
 
 
 def test_an_orphan_is_not_as_it_should_be(bench: Bench) -> None:
@@ -87,7 +87,7 @@ def test_consumers_with_a_dead_value_are_not_as_they_should_be(bench: Bench) -> 
     bench.directory.remove(KONTROLLE_PROD, key_id)
     sentence, holds = books(bench)
     assert not holds
-    assert "NOT the one in use" in sentence
+    assert "1 live: 0 in use, 1 made by hand" in sentence
 
 
 def test_consumers_with_nothing_to_read_are_not_as_they_should_be(bench: Bench) -> None:
@@ -106,7 +106,7 @@ def test_an_audit_that_names_every_change_holds(bench: Bench) -> None:
     told = records(("version.created", "", "intended"), ("version.created", key_id, "succeeded"))
     claim = audit_tells_all(told, [CREDENTIAL], bench.directory)
     assert claim.holds
-    assert "1 changes at the issuers (1 made, 0 removed)" in claim.sentence
+    assert "all 1 changes at the issuers (1 made, 0 removed)" in claim.sentence
 
 
 @pytest.mark.parametrize(
