@@ -16,11 +16,13 @@ from rotator.errors import StateUnusable
 def make(path: Path) -> None:
     """Make folder (0700) and file (0600) when they are missing, and see that both are there to stay.
 
-    Raises StateUnusable when they cannot be made, or are not where only we can change them.
+    Raises StateUnusable when they cannot be made or written, or are not where only we can change them.
     """
     try:
         _make_folder(path.parent)
-        see_that_it_is_safe(path)
+        if see_that_it_is_safe(path):
+            _see_that_it_can_be_written(path)
+            return
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileExistsError:
@@ -106,6 +108,17 @@ def _see_that_it_is_ours(facts: os.stat_result, path: Path) -> None:
             f"{path} belongs to another user (uid {facts.st_uid})",
             "Run as that user, or give it to the one that rotator runs as.",
         )
+
+
+def _see_that_it_can_be_written(path: Path) -> None:
+    """Say it before the first write does: SQLite opens such a file for reading without a word."""
+    for one, how in ((path.parent, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
+        if not os.access(one, how, effective_ids=os.access in os.supports_effective_ids):
+            raise StateUnusable(
+                f"{one} cannot be written",
+                hint="Run as the user that owns it, and see that file, folder and file system may be written.",
+                code="state_read_only",
+            )
 
 
 def _unsafe(message: str, hint: str) -> StateUnusable:
