@@ -18,7 +18,7 @@ from typing import Final
 
 from rotator.clock import elapsed
 from rotator.document import key_in, ours_in
-from rotator.errors import Broken, Busy, Refused, RotatorError, Transient
+from rotator.errors import Busy, Refused, RotatorError, Transient
 from rotator.kit import Kit, carry_out, same_call, settled
 from rotator.model import (
     Act,
@@ -139,9 +139,9 @@ def _see_successor_works(kit: Kit, ending: Sequence[str]) -> None:
     tracked = kit.ledger.tracked(name)
     current = current_version(tracked) if tracked else None
     if fields is None or key_id is None or key_id in ending or current is None or current.key_id != key_id:
-        raise Broken(
+        raise Busy(
             f"{path} names key {key_id or 'none'}, and {current.key_id if current else 'none'} should be current.",
-            hint=f"Nothing was retired. See what happened: rotator history {name}",
+            hint=f"Nothing was retired; the next run looks what happened: rotator rotate {name}",
             code="no_successor",
         )
     ours = ours_in(kit, fields)

@@ -15,7 +15,7 @@ from typing import Final
 
 from rotator.clock import elapsed
 from rotator.errors import Broken, RotatorError
-from rotator.kit import Kit, settled
+from rotator.kit import Interrupted, Kit, settled
 from rotator.model import (
     Act,
     Event,
@@ -128,6 +128,9 @@ class Run:
             outcome = "failed" if self.trouble is not None and name != "undo" else "done"
         except RotatorError as error:
             words = [error.message]
+            raise
+        except Interrupted:
+            outcome, words = "skipped", ["stopped on request; the next run goes on"]
             raise
         finally:
             took = elapsed(began, kit.clock.instant()) or timedelta(0)

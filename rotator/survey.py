@@ -26,6 +26,7 @@ from rotator.model import (
     Displacement,
     EventName,
     Origin,
+    Phase,
     Version,
     VersionState,
 )
@@ -165,8 +166,7 @@ def _changed(kit: Kit, tracked: Tracked, current: Version, scene: Scene) -> Trac
     """Judge a document that was written since, and not by this state."""
     assert scene.document.fields is not None and current.store_version is not None
     now, key_id = scene.document.fields, key_in(kit, scene.document.fields)
-    listed = scene.listed(key_id)
-    if key_id != current.key_id and listed is not None and kit.owns(listed.tag):
+    if key_id != current.key_id and _another_rotator_promoted(kit, tracked, scene, key_id):
         return _take_as_current(kit, tracked, scene, "another rotator on this staging area promoted it")
     before = kit.store.consumers.read(kit.credential.path, current.store_version).fields
     touched = _certain_changes(kit, current, now) | (before.differing(now) if before is not None else frozenset())
@@ -178,6 +178,21 @@ def _changed(kit: Kit, tracked: Tracked, current: Version, scene: Scene) -> Trac
         event = kit.event(EventName.DRIFT_FOUND, store_path=kit.credential.path, store_version=scene.document.version)
         kit.ledger.record(replace(event, detail=f"somebody changed fields that are not ours: {names}"))
     return _replaced(kit, tracked, replace(current, store_version=scene.document.version))
+
+
+def _another_rotator_promoted(kit: Kit, tracked: Tracked, scene: Scene, key_id: str | None) -> bool:
+    """Tell another state's promotion from a person who put an older version back.
+
+    The former is of ours by its label, its end is not published, and it comes from a rotation that this state has not
+    promoted itself.
+    """
+    listed, rotation_id = scene.listed(key_id), rotation_in(kit, scene.document.fields)
+    if listed is None or not kit.owns(listed.tag) or rotation_id is None:
+        return False
+    dying = {one.key_id for one in tracked.versions if one.state is VersionState.RETIRING}
+    dying |= set(scene.staging.retiring) if scene.staging else set()
+    rotation = kit.ledger.rotation(rotation_id)
+    return key_id not in dying and (rotation is None or rotation.phase is not Phase.PROMOTED)
 
 
 def _certain_changes(kit: Kit, current: Version, now: Fields) -> frozenset[str]:
