@@ -141,10 +141,10 @@ def _compare(house: House, reader: Reader, owner: str, name: str) -> Compared:
         return Compared(name, None, f"not compared with {name}: {error.message}", error.hint)
     if kept is None:
         return Compared(name, None, f"{name} keeps no head of this record yet")
-    record = reader.audit_one(kept.seq) if kept.seq else None
-    if kept.seq == 0 or (record is not None and record["hash"] == kept.hash):
+    if heads.agrees(reader, kept):
         return Compared(name, agrees=True, message=f"agrees with the head in {name}, which names record {kept.seq}")
-    what = "there is no such record any more" if record is None else "the record of that number is another one"
+    gone = reader.audit_one(kept.seq) is None
+    what = "there is no such record any more" if gone else "the record of that number is another one"
     message = f"the head in {name} names record {kept.seq}, and {what}"
     hint = "Records were cut off, or the state is another copy. After a restore: rotator audit accept --reason TEXT"
     return Compared(name, agrees=False, message=message, hint=hint)

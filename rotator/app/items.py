@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from rotator import model
 from rotator.due import Due
@@ -18,7 +19,7 @@ from rotator.planner import current_version, end_of_grace
 from rotator.ports import Listed, Tracked
 from rotator.timing import FAR_PAST
 
-Item = dict[str, object]
+Item = dict[str, Any]
 
 _REPLACED = (VersionState.PREVIOUS, VersionState.RETIRING)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rotator.errors import RotatorError
 from rotator.model import Finding, Severity
 
-Item = Mapping[str, object]
+Item = Mapping[str, Any]
 """One item of the JSON output, keys as the contract names them, values that `json` can write."""
 
 

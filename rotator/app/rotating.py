@@ -16,6 +16,7 @@ from rotator.app import heads, items
 from rotator.app.dry import Asked, dry_run
 from rotator.app.house import House, Use
 from rotator.app.results import Item, Remark, Trouble, status_of_asked
+from rotator.app.state import Writer
 from rotator.app.usage import UsageFault
 from rotator.clock import elapsed
 from rotator.engine import Engine, Mode, Report
@@ -116,7 +117,7 @@ def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -
     ledger.record(event, wanted)
 
 
-def _publish_head(house: House, ledger: Ledger, credentials: Sequence[Credential]) -> None:
+def _publish_head(house: House, ledger: Writer, credentials: Sequence[Credential]) -> None:
     """Keep the head in the staging areas that were worked with; a store that fails now has failed visibly before."""
     if house.observing:
         return

@@ -97,6 +97,9 @@ class Reader(Views, Protocol):
 class Writer(Ledger, Protocol):
     """The state, open for writing under its lock."""
 
+    def audit_one(self, seq: int) -> Record | None:
+        """Return one record, or None when there is none of that number."""
+
     def accept(self, actor: str, reason: str, expected_head: Head | None = None) -> Verified:
         """Record that the breaks of the chain are known, and go on from the last record as it stands."""
 

@@ -50,12 +50,20 @@ def test_before_the_first_rotation_everything_is_well_and_nothing_is_made(bench:
 
 def test_what_consumers_read_is_proved(bench: Bench) -> None:
     rotated(bench)
-    before = bench.store.staging.paths(), len(bench.store.staging.truth), (bench.folder / "state/rotator.db").read_bytes()
+    before = (
+        bench.store.staging.paths(),
+        len(bench.store.staging.truth),
+        (bench.folder / "state/rotator.db").read_bytes(),
+    )
     checked = run(bench)
     finding = found(checked, "one", "current version")
     assert (finding.outcome, finding.message) == (Severity.OK, "the secret in kv/partners/one gets a token as expected")
     assert "schema 0001; SQLite" in found(checked, "state", "database").message
-    after = bench.store.staging.paths(), len(bench.store.staging.truth), (bench.folder / "state/rotator.db").read_bytes()
+    after = (
+        bench.store.staging.paths(),
+        len(bench.store.staging.truth),
+        (bench.folder / "state/rotator.db").read_bytes(),
+    )
     assert before == after
 
 

@@ -249,9 +249,7 @@ def test_a_version_that_works_is_proved(bench: Bench) -> None:
         (Verdict(Answer.SILENT, "throttled", "slowly", retry_after=timedelta(minutes=1)), "unreachable", 75),
     ],
 )
-def test_one_that_does_not_pass_says_why(
-    bench: Bench, answer: Answer | Verdict, outcome: str, status: int
-) -> None:
+def test_one_that_does_not_pass_says_why(bench: Bench, answer: Answer | Verdict, outcome: str, status: int) -> None:
     rotated(bench)
     bench.provers["one"].always = answer
     found = verified(bench, "one")

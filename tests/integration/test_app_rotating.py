@@ -102,7 +102,7 @@ def test_the_one_before_is_retired_when_its_grace_is_over(bench: Bench) -> None:
         Wish(names=("one",), emergency=True),
         Wish(labels={"env": "nowhere"}, now=True),
     ],
-    ids=lambda wish: str(wish),
+    ids=str,
 )
 def test_a_wish_that_contradicts_itself_is_a_fault_of_usage_and_nothing_is_opened(bench: Bench, wish: Wish) -> None:
     with bench.house() as house, pytest.raises(UsageFault) as caught:

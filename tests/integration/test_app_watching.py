@@ -18,8 +18,19 @@ from rotator.model import Act
 from tests.fakes.app_bench import DAY, Bench
 from tests.fakes.memory_issuer import Fate
 
-STATUS_KEYS = "name provider kind state current previous previous_all next last_rotation error".split()
-PLAN_KEYS = "name action at reason sentence".split()
+STATUS_KEYS = [
+    "name",
+    "provider",
+    "kind",
+    "state",
+    "current",
+    "previous",
+    "previous_all",
+    "next",
+    "last_rotation",
+    "error",
+]
+PLAN_KEYS = ["name", "action", "at", "reason", "sentence"]
 STEP_KEYS = ["step", "outcome", "at", "attempt", "detail", "duration_seconds"]
 
 

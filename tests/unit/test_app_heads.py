@@ -23,10 +23,17 @@ def staging(clock: ManualClock) -> MemoryDocuments:
     return MemoryDocuments(clock, 1)
 
 
-def ledger(clock: ManualClock, records: int) -> MemoryLedger:
-    made = MemoryLedger(clock, "owner-a")
+class Chained(MemoryLedger):
+    """A ledger whose records can be asked for by their number."""
+
+    def audit_one(self, seq: int) -> dict[str, str | int | None] | None:
+        return self.events[seq - 1] if 0 < seq <= len(self.events) else None
+
+
+def ledger(clock: ManualClock, records: int, actor: str = "dana") -> Chained:
+    made = Chained(clock, "owner-a")
     for _ in range(records):
-        made.record(Event(EventName.CONFIG_LOADED, "dana"))
+        made.record(Event(EventName.CONFIG_LOADED, actor))
     return made
 
 
@@ -47,6 +54,15 @@ def test_a_later_head_is_evidence_and_is_not_overwritten(clock: ManualClock, sta
     heads.publish(whole, [staging], clock)
     heads.publish(ledger(clock, 2), [staging], clock)
     assert heads.kept_in(staging, "owner-a") == whole.head()
+
+
+def test_a_head_that_other_records_have_outgrown_is_evidence_too(clock: ManualClock, staging: MemoryDocuments) -> None:
+    whole = ledger(clock, 5)
+    heads.publish(whole, [staging], clock)
+    heads.publish(ledger(clock, 9, "somebody else"), [staging], clock)
+    assert heads.kept_in(staging, "owner-a") == whole.head()
+    heads.publish(ledger(clock, 9), [staging], clock)
+    assert heads.kept_in(staging, "owner-a") == Head(9, ledger(clock, 9).head().hash)
 
 
 def test_a_later_head_gives_way_when_a_person_has_accepted_that(clock: ManualClock, staging: MemoryDocuments) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_wait_ends_when_the_program_is_to_stop(clock: ManualClock) -> None:
     assert call.calls == 1
 
 
-# ------------------------------------------------------------------------------------------------ what is never repeated
+# --------------------------------------------------------------------------------------------- what is never repeated
 
 
 class Counted(MemoryDocuments):
@@ -112,16 +113,16 @@ class Counted(MemoryDocuments):
         self.calls.append(name)
         return transient()
 
-    def read(self, path: str, version: int | None = None) -> None:  # type: ignore[override]
+    def read(self, path: str, version: int | None = None) -> NoReturn:
         raise self._fail("read")
 
-    def write(self, path: str, fields: Fields, expected: int) -> None:  # type: ignore[override]
+    def write(self, path: str, fields: Fields, expected: int) -> NoReturn:
         raise self._fail("write")
 
-    def history(self, path: str) -> tuple[int, ...]:
+    def history(self, path: str) -> NoReturn:
         raise self._fail("history")
 
-    def erase_before(self, path: str, version: int) -> None:
+    def erase_before(self, path: str, version: int) -> NoReturn:
         raise self._fail("erase_before")
 
 
@@ -148,7 +149,7 @@ class SilentIssuer(MemoryIssuer):
 
     lists = 0
 
-    def list(self, application: str) -> None:  # type: ignore[override]
+    def list(self, application: str) -> NoReturn:
         self.lists += 1
         raise transient()
 
