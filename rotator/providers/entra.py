@@ -295,8 +295,8 @@ class EntraProvider:
 def hush() -> None:
     """Let nothing that the libraries below say reach a log, at whatever level somebody sets their loggers.
 
-    What matters of it is in our errors, in our words. Called before their import and after it: the loggers that exist are
-    switched off one by one, and those that come later are cut off from the root.
+    What matters of it is in our errors, in our words. Called before their import and after it: the loggers that exist
+    are switched off one by one, and those that come later are cut off from the root.
     """
     for name in _TALKATIVE:
         logger = logging.getLogger(name)
