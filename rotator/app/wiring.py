@@ -37,8 +37,10 @@ from rotator.secret import Secret
 if TYPE_CHECKING:
     from rotator.app.state import Reader, Writer
     from rotator.expect import Expectations
+    from rotator.provers.request import ProofRequest
     from rotator.providers.entra_settings import EntraAuth as EntraLogin
-    from rotator.stores.vault_settings import Auth
+    from rotator.providers.entra_settings import EntraSettings
+    from rotator.stores.vault_settings import Auth, VaultSettings
 
 LOCK_PATIENCE = timedelta(seconds=10)
 
@@ -79,9 +81,14 @@ class Parts:
             assert key is not None
             return Embedded(section.path, key, self.clock, name)
         from rotator.stores.vault import VaultStore as Vault
+
+        return Vault(self.vault_settings(name, section), self.clock)
+
+    def vault_settings(self, name: str, section: VaultStore) -> VaultSettings:
+        """Return what a Vault store is told."""
         from rotator.stores.vault_settings import VaultSettings
 
-        settings = VaultSettings(
+        return VaultSettings(
             name=name,
             address=section.address,
             mount=section.mount,
@@ -91,7 +98,6 @@ class Parts:
             ca_file=section.ca_file,
             proxy=section.proxy,
         )
-        return Vault(settings, self.clock)
 
     def _vault_auth(self, section: VaultStore) -> Auth:
         from rotator.stores import vault_settings as settings
@@ -112,9 +118,14 @@ class Parts:
     def provider(self, name: str, section: EntraProvider) -> Provider:
         """Return an issuer, not yet connected."""
         from rotator.providers.entra import EntraProvider as Entra
+
+        return Entra(self.entra_settings(name, section), self.clock)
+
+    def entra_settings(self, name: str, section: EntraProvider) -> EntraSettings:
+        """Return what an Entra provider is told."""
         from rotator.providers.entra_settings import EntraSettings
 
-        settings = EntraSettings(
+        return EntraSettings(
             name=name,
             tenant=section.tenant,
             authority=section.authority_url,
@@ -123,7 +134,6 @@ class Parts:
             ca_file=section.ca_file,
             proxy=section.proxy,
         )
-        return Entra(settings, self.clock)
 
     def _entra_auth(self, section: EntraProvider) -> EntraLogin:
         from rotator.providers import entra_settings as settings
@@ -143,9 +153,14 @@ class Parts:
     def prover(self, credential: Credential, asked: Verification, provider: EntraProvider) -> Prover:
         """Return what makes the token requests of one credential."""
         from rotator.provers.client_credentials import ClientCredentialsProver
+
+        return ClientCredentialsProver(self.proof_request(asked, provider), self.clock)
+
+    def proof_request(self, asked: Verification, provider: EntraProvider) -> ProofRequest:
+        """Return what a proof asks for. Raises Misconfigured when that contradicts itself."""
         from rotator.provers.request import ClientAuth, ProofRequest, Signature
 
-        request = ProofRequest(
+        return ProofRequest(
             token_url=asked.token_url,
             client_auth=ClientAuth(asked.client_auth.value),
             scope=asked.scope,
@@ -158,7 +173,6 @@ class Parts:
             proxy=asked.proxy,
             unsafe_plain_http=asked.unsafe_plain_http,
         )
-        return ClientCredentialsProver(request, self.clock)
 
     @contextmanager
     def writer(self, database: Path, clock: Clock, command: str) -> Iterator[Writer]:
