@@ -109,7 +109,7 @@ class Trail(Asking):
         page = self._page(_ALL, -_LARGEST)
         while page.first is not None:
             walk.look_at(page.records)
-            page = self._page(_ALL, page.first + PAGE)
+            page = self._page(_ALL, page.last + 1)
         return walk.end(page.head)
 
     def _forward(self, wanted: AuditFilter, start: int) -> Iterator[dict[str, Value]]:
@@ -117,23 +117,26 @@ class Trail(Asking):
         page = self._page(statement, start)
         while page.first is not None:
             yield from page.records
-            page = self._page(statement, page.first + PAGE)
+            page = self._page(statement, page.last + 1)
 
     def _page(self, statement: Select[Any], start: int) -> _Page:
         """Read the next records from a number on, and the head of that moment: a writer may append meanwhile."""
+        found: Sequence[rows.Row] = ()
+        last = start
         with self._database.as_it_stands() as connection:
             first = connection.execute(_FIRST_SEQ, {"from": start}).scalar() if start <= _LARGEST else None
-            found: Sequence[rows.Row] = ()
             if first is not None:
-                found = connection.execute(statement, {"first": first, "last": min(first + PAGE - 1, _LARGEST)}).all()
+                last = connection.execute(_LAST_SEQ, {"below": min(first + PAGE - 1, _LARGEST)}).scalar_one()
+                found = connection.execute(statement, {"first": first, "last": last}).all()
             head = connection.execute(_HEAD).first()
-        return _Page(first, [rows.record_of(row) for row in found], Head(*head) if head else None)
+        return _Page(first, last, [rows.record_of(row) for row in found], Head(*head) if head else None)
 
 
 class _Page(NamedTuple):
-    """Neighbouring records. first: where the page begins; None: nothing comes any more."""
+    """Neighbouring records, those that were wanted. first: where the page begins; None: nothing comes any more."""
 
     first: int | None
+    last: int
     records: list[dict[str, Value]]
     head: Head | None
 
@@ -145,7 +148,7 @@ class _Walk:
         self.place = START
         self._first = 0
         self._found: list[Break] = []
-        self._named: dict[tuple[int, str], int] = {}
+        self._named: set[tuple[int, str]] = set()
         self._expected = expected
 
     def look_at(self, page: list[dict[str, Value]]) -> None:
@@ -153,8 +156,7 @@ class _Walk:
         self._found.extend(breaks(page, self.place))
         for record in page:
             if record["event"] == EventName.AUDIT_ACCEPTED.value:
-                for seq, mark in _named_in(record):
-                    self._named[seq, mark] = _seq(record)
+                self._named.update(_named_in(record))
             if (
                 self._expected is not None
                 and _seq(record) == self._expected.seq
@@ -183,7 +185,7 @@ class _Walk:
                     f"The records end with {last.seq}; the head kept elsewhere names record {self._expected.seq}."
                 )
             )
-        accepted = [one for one in self._found if self._named.get((one.seq, one.mark), 0) >= one.seq]
+        accepted = [one for one in self._found if (one.seq, one.mark) in self._named]
         open_ones = [one for one in self._found if one not in accepted]
         return Verified(
             self._first,
