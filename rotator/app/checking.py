@@ -50,6 +50,7 @@ def check(house: House, *, offline: bool = False) -> Checked:
         findings.append(Finding("network", "offline", Severity.SKIP, message))
     else:
         findings += _everything_else(house, lacking)
+    findings = list(dict.fromkeys(findings))  # what concerns a whole provider is found once for each credential
     return Checked(tuple(items.check(finding) for finding in findings), tuple(findings), status_of_findings(findings))
 
 
