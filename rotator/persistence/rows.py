@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -88,9 +89,8 @@ def _instant(wall: int, boot_id: str, since_boot: int) -> Instant:
 def _trouble_text(trouble: Trouble | None) -> str | None:
     if trouble is None:
         return None
-    return json.dumps(
-        {"at": micros(trouble.at), "code": trouble.code, "hint": trouble.hint, "message": trouble.message}
-    )
+    at = micros(trouble.at)
+    return json.dumps({"at": at, "code": trouble.code, "hint": trouble.hint, "message": trouble.message})
 
 
 def _trouble(text: str | None) -> Trouble | None:
@@ -223,10 +223,6 @@ def _of_sighting(sighting: Sighting) -> Cells:
     }
 
 
-def _of_proof(proof: ProofSeen) -> Cells:
-    return {"provider": proof.provider, "credential": proof.credential, "code": proof.code}
-
-
 _HOMES: Final[dict[type, tuple[Table, tuple[str, ...], Callable[[Any], Cells]]]] = {
     CredentialState: (tables.credentials, ("name",), _of_state),
     Version: (tables.versions, ("credential", "key_id"), _of_version),
@@ -235,7 +231,7 @@ _HOMES: Final[dict[type, tuple[Table, tuple[str, ...], Callable[[Any], Cells]]]]
     Request: (tables.requests, ("id",), _of_request),
     Step: (tables.steps, (), _of_step),
     Sighting: (tables.sightings, ("credential", "key_id"), _of_sighting),
-    ProofSeen: (tables.proofs_seen, ("provider", "credential"), _of_proof),
+    ProofSeen: (tables.proofs_seen, ("provider", "credential"), asdict),
 }
 
 
