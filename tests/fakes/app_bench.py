@@ -70,7 +70,10 @@ def app_id(number: int) -> str:
 
 @dataclass
 class Bench:
-    """credentials: name to (env, provider, store). broken: a store or provider that cannot be made, and why."""
+    """credentials: name to (env, provider, store). broken: a store or provider that cannot be made, and why.
+
+    real: the stores that are made as the configuration says.
+    """
 
     folder: Path
     credentials: Mapping[str, tuple[str, str, str]] = field(
@@ -79,6 +82,7 @@ class Bench:
     mode: str = "active"
     clock: ManualClock = field(default_factory=lambda: ManualClock(START))
     broken: dict[str, RotatorError] = field(default_factory=dict)
+    real: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.stop = threading.Event()
@@ -167,7 +171,7 @@ class _Builder(Parts):
 
     def store(self, name: str, section: AnyStore, key: Secret | None) -> Store:
         self._see(name)
-        return self.bench.stores[name]
+        return Parts.store(self, name, section, key) if name in self.bench.real else self.bench.stores[name]
 
     def provider(self, name: str, section: EntraProvider) -> Provider:
         self._see(name)
