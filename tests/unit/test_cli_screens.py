@@ -175,7 +175,7 @@ def test_a_bar_shows_rotation_grace_and_retirement_in_their_places() -> None:
 
 def test_a_grace_shorter_than_a_cell_still_shows_its_end() -> None:
     until = plans.NOW + 90 * plans.DAY
-    assert "Rg" in bar(forecast(plans.version()), plans.NOW, until, 30)
+    assert bar(forecast(plans.version()), plans.NOW, until, 20) == "█" * 11 + "Rg" + "█" * 7
 
 
 def test_a_dead_secret_is_seen() -> None:
