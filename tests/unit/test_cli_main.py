@@ -254,7 +254,7 @@ def test_an_interruption_is_130_and_a_reader_that_left_is_silent(capsys: pytest.
     assert capsys.readouterr().err == "rotator: interrupted; nothing was begun.\n"
 
 
-@pytest.mark.parametrize("command", ["--version", "config schema"])
+@pytest.mark.parametrize("command", ["--version", "completion bash", "config schema"])
 def test_a_reader_that_left_early_gets_no_complaint(command: str) -> None:
     done = subprocess.run(
         f"{sys.executable} -m rotator.cli.main {command} | true",
