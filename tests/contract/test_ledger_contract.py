@@ -255,6 +255,16 @@ def test_unsettled_are_the_intents_without_outcome_and_the_unknown_ones_oldest_f
     assert ledger.unsettled("n") == (full,)
 
 
+def test_what_is_written_again_keeps_its_place(ledger: Ledger) -> None:
+    for iid in ("c", "b", "a"):
+        ledger.record(event(), intent(iid), Request(iid, NAME, "dana", "", NOW), rotation(iid, Phase.PROMOTED))
+    ledger.record(event(), state(), intent("c", outcome=Outcome.UNKNOWN), Request("c", NAME, "noor", "", NOW))
+    ledger.record(event(), rotation("c", Phase.PROMOTED, note="again"))
+    assert [one.id for one in ledger.unsettled(NAME)] == ["c", "b", "a"]
+    assert ledger.tracked(NAME).request == Request("c", NAME, "noor", "", NOW)
+    assert ledger.tracked(NAME).last.id == "a"
+
+
 def test_known_is_every_key_id_that_a_row_names(ledger: Ledger) -> None:
     ended = NOW - timedelta(days=1)
     ledger.record(
