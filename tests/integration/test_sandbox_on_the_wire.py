@@ -43,7 +43,9 @@ def client(sandbox: Sandbox) -> httpx2.Client:
     return httpx2.Client(verify=context, trust_env=False, timeout=2.0)
 
 
-def ask_token(sandbox: Sandbox, app_id: str, secret: str, scope: str = "api://kontrolle-provider/.default"):
+def ask_token(
+    sandbox: Sandbox, app_id: str, secret: str, scope: str = "api://kontrolle-provider/.default"
+) -> httpx2.Response:
     form = {"grant_type": "client_credentials", "client_id": app_id, "client_secret": secret, "scope": scope}
     with client(sandbox) as http:
         return http.post(sandbox.token_url, data=form)
@@ -59,7 +61,7 @@ def bearer(sandbox: Sandbox) -> dict[str, str]:
     return {"authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-def add_password(sandbox: Sandbox, bearer: dict[str, str]):
+def add_password(sandbox: Sandbox, bearer: dict[str, str]) -> httpx2.Response:
     url = f"{sandbox.graph_url}/applications/{sandbox.directory.app(APP).object_id}/addPassword"
     with client(sandbox) as http:
         return http.post(url, headers=bearer, json={"passwordCredential": {"displayName": "tag"}})
@@ -227,7 +229,7 @@ def test_a_chosen_error_code_is_sent_in_the_apis_own_words(sandbox: Sandbox, bea
 def test_it_listens_on_loopback_only_and_refuses_other_host_names(sandbox: Sandbox) -> None:
     with client(sandbox) as http:
         assert http.get(sandbox.base_url, headers={"host": "evil.example"}).status_code == 400
-    others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {HOST}
+    others = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {HOST}
     for address in others:
         with pytest.raises(OSError):
             socket.create_connection((address, sandbox.port), timeout=2).close()

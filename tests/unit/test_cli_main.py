@@ -22,6 +22,7 @@ from rotator.cli.main import main
 from rotator.cli.options import CommonOption
 from rotator.cli.talk import Format, Loudness, Talk
 from rotator.errors import Busy, ChainBroken, Denied, Misconfigured, RotatorError, StateUnusable, Throttled, Transient
+from rotator.kit import Interrupted
 
 SAMPLE = str(Path(__file__).parents[2] / "config.yaml")
 
@@ -247,6 +248,11 @@ def test_an_unexpected_failure_shows_its_kind_and_place_and_no_value(capsys: pyt
     assert "KeyError in test_cli_main.py, line " in said
     assert "a-value" not in said.replace('local = "a-value', "")
     assert said.count("Traceback") == 0
+
+
+def test_a_run_that_was_stopped_in_the_middle_is_75(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(Talk(), Interrupted()) == 75
+    assert "the next run settles it" in capsys.readouterr().err
 
 
 def test_an_interruption_is_130_and_a_reader_that_left_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from rotator.clock import ManualClock
 from rotator.sandbox.directory import Directory, Rejected
+from rotator.sandbox.records import HeldSecret
 from rotator.sandbox.weather import Sky, Weather
 from rotator.sandbox.world import KONTROLLE_PROD, SITE_REPORTS_PROD, SecretPolicy, demo_world
 
@@ -20,7 +21,7 @@ def build(weather: Weather | None = None, seed: str = "7") -> tuple[Directory, M
     return Directory(demo_world(), Sky(weather or Weather.calm(), seed), clock), clock
 
 
-def add(directory: Directory, app_id: str = APP, tag: str = "t", lifetime: timedelta = HOUR):
+def add(directory: Directory, app_id: str = APP, tag: str = "t", lifetime: timedelta = HOUR) -> HeldSecret:
     return directory.add(app_id, display_name=tag, expires_at=directory.now() + lifetime, by="tester")
 
 
