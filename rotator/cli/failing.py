@@ -17,13 +17,20 @@ from rotator.errors import RotatorError
 
 FAILED: Final = 1
 USAGE: Final = 2
+STOPPED: Final = 75
+"""The run was stopped in the middle; the next one settles what it had begun."""
 INTERRUPTED: Final = 130
-"""What shells report for a command that ended by Ctrl-C; nothing was left unfinished. Else it is 75, see `rotate`."""
+"""What shells report for a command that ended by Ctrl-C: nothing was under way, or it was the second one."""
 
 
 def explain(talk: Talk, error: BaseException) -> int:
     """Say what went wrong and what to do next. Returns the exit status."""
+    from rotator.kit import Interrupted
+
     match error:
+        case Interrupted():
+            talk.complain("rotator: stopped on request. What was begun is written down; the next run settles it.")
+            return STOPPED
         case RotatorError():
             _ours(talk, error)
             return error.exit_status

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rotator.app.usage import UsageFault
 from rotator.cli.asking import agreed, agreed_to_danger
+from rotator.cli.failing import STOPPED
 from rotator.cli.lazy import Command
 from rotator.cli.notes import paragraphs
 from rotator.cli.opening import opened, stoppable
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from rotator.app.rotating import Rotated, Wish
     from rotator.model import Credential
     from rotator.ports import Progress
-
-LEFT_TO_RECOVERY: Final = 75
-"""The run was stopped; the next one settles what it had begun."""
 
 
 @click.command(cls=Command)
@@ -147,7 +145,7 @@ def _stopped(talk: Talk, found: Rotated) -> int:
         talk.complain(
             "Stopped. What was begun and not finished is written down; the next run settles it: rotator rotate"
         )
-    return LEFT_TO_RECOVERY
+    return STOPPED
 
 
 # ---------------------------------------------------------------------------------------------------------- results
