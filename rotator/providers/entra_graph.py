@@ -38,7 +38,7 @@ from rotator.providers.entra_answers import NoAnswer, Reply
 from rotator.providers.entra_errors import Doing, refused, unanswered
 from rotator.providers.entra_login import Login, turn
 from rotator.providers.entra_settings import EntraSettings, ManagedIdentityAuth
-from rotator.providers.entra_wire import UNTIL, Wire, trust
+from rotator.providers.entra_wire import UNTIL, GraphWire, Wire, trust
 
 MOST_PAGES = 100
 
@@ -50,10 +50,10 @@ class Graph:
         context = trust(settings)
         self._settings = settings
         self._clock = clock
-        self._wires = [Wire(settings, context, settings.proxy)]
-        if isinstance(settings.auth, ManagedIdentityAuth):
-            self._wires.append(Wire(settings, context, None))  # the identity's endpoint is on this machine
-        self.login = Login(settings, clock, self._wires[-1])
+        # The endpoint of a managed identity is on this machine.
+        proxy = None if isinstance(settings.auth, ManagedIdentityAuth) else settings.proxy
+        self._wire, self._login_wire = GraphWire(settings, context, settings.proxy), Wire(settings, context, proxy)
+        self.login = Login(settings, clock, self._login_wire)
         self._adapter = self._connected()
         self._service = GraphServiceClient(request_adapter=self._adapter)
         self._writing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -159,13 +159,13 @@ class Graph:
     async def close(self) -> None:
         """Close what is open."""
         await self.login.close()
-        for wire in self._wires:
-            await wire.aclose()
+        await self._wire.aclose()
+        await self._login_wire.aclose()
 
     # Inside
 
     def _connected(self) -> GraphRequestAdapter:
-        client = httpx.AsyncClient(transport=self._wires[0], trust_env=False, follow_redirects=False)
+        client = httpx.AsyncClient(transport=self._wire, trust_env=False, follow_redirects=False)
         # The library's own list of middleware has handlers that retry and that follow redirects.
         client = GraphClientFactory.create_with_custom_middleware([ParametersNameDecodingHandler()], client=client)
         tokens = AzureIdentityAuthenticationProvider(

@@ -39,7 +39,6 @@ class Wire(httpx.AsyncBaseTransport):
         self._total = settings.deadline.total_seconds()
         self._inner = httpx.AsyncHTTPTransport(
             verify=trust,
-            trust_env=False,
             proxy=proxy,
             retries=0,
             limits=httpx.Limits(max_keepalive_connections=0),
@@ -83,6 +82,19 @@ class Wire(httpx.AsyncBaseTransport):
         finally:
             await response.aclose()
         return httpx.Response(response.status_code, headers=response.headers, content=bytes(body), request=request)
+
+
+class GraphWire(Wire):
+    """A wire on which the Graph client hears no claims challenge: it would send the request, a write too, once more.
+
+    Source: `retry_cae_response_if_required` in kiota_http/httpx_request_adapter.py, microsoft-kiota-http 1.16.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request and read the answer to its end."""
+        response = await super().handle_async_request(request)
+        response.headers.pop("www-authenticate", None)
+        return response
 
 
 class _Flight:
