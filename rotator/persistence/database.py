@@ -244,7 +244,16 @@ class Database:
                 return
             with contextlib.closing(self._connect(Access.WRITE)) as once:
                 once.execute("PRAGMA query_only = ON")
-                once.execute(_TOUCH).fetchone()
+                try:
+                    once.execute(_TOUCH).fetchone()
+                except sqlite3.OperationalError as error:
+                    if error_code(error) != sqlite3.SQLITE_READONLY_ROLLBACK:
+                        raise
+                    raise StateUnusable(
+                        f"{self.path} was left in the middle of a write, and to put that right it must be written",
+                        hint="Once, as the user that owns it: rotator status",
+                        code="state_read_only",
+                    ) from None
 
     def close(self) -> None:
         """Let go of the file."""

@@ -113,8 +113,12 @@ class Views(Asking):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all credentials that were ever seen, in order."""
-        statement = select(tables.credentials.c.name).order_by(tables.credentials.c.name)
-        return tuple(name for (name,) in self._ask(statement))
+        column = tables.credentials.c.name
+        statement = select(column).where(column > bindparam("after")).order_by(column).limit(10 * PAGE)
+        found = [""]
+        while page := self._database.rows((statement, {"after": found[-1]}))[0]:
+            found.extend(name for (name,) in page)
+        return tuple(found[1:])
 
     def _page_after(self, name: str) -> list[Tracked]:
         with self._database.plainly() as connection:

@@ -10,12 +10,16 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from rotator.clock import SystemClock
+from rotator.errors import StateUnusable
 from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.reading import Reader
+from tests.integration.test_ledger_file import as_ordinary_user
 
 ROOT = Path(__file__).parents[2]
-KILLS = 25
+KILLS = 15
 WRITER = """
 import sys
 from pathlib import Path
@@ -85,6 +89,25 @@ def test_a_reader_can_look_after_a_writer_was_killed_in_the_middle_of_a_transact
         assert reader.is_sound()
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT count(*) FROM sqlite_master WHERE name = 'large'").fetchone() == (0,)
+
+
+def test_who_may_not_write_is_told_who_must_look_first_after_such_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "rotator.db"
+    written_until_killed(path, random.Random(2))
+    program = (
+        f"from rotator.persistence import database; database.journal = lambda _: ('delete', 'EXTRA')\n{HALF_WRITTEN}"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], cwd=ROOT, check=False)
+    with as_ordinary_user(path) as copy:
+        copy.chmod(0o400)
+        copy.parent.chmod(0o500)
+        with pytest.raises(StateUnusable, match="in the middle of a write") as caught:
+            Reader(copy)
+        assert caught.value.code == "state_read_only"
+        copy.parent.chmod(0o700)
+        copy.chmod(0o600)
+        with Reader(copy) as reader:
+            assert reader.verify().broken is None
 
 
 def reader_owner(path: Path) -> str:

@@ -31,6 +31,7 @@ from rotator.model import (
     Version,
     VersionState,
 )
+from rotator.persistence import database as opening
 from rotator.persistence import trail
 from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.reading import AuditFilter, Reader
@@ -357,7 +358,11 @@ def test_requests_names_and_versions_can_be_asked_for(ledger: SqlLedger) -> None
 # ---------------------------------------------------------------------------------------------------- at the same time
 
 
-def test_readers_and_a_writer_work_at_once_and_see_only_whole_states(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [("delete", "EXTRA"), ("wal", "FULL")])
+def test_readers_and_a_writer_work_at_once_and_see_only_whole_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(opening, "journal", lambda _: mode)
     path, clock = tmp_path / "rotator.db", SystemClock()
     done = threading.Event()
     faults: list[str] = []

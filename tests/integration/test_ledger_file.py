@@ -313,15 +313,16 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
 
 @contextmanager
 def as_ordinary_user(path: Path) -> Iterator[Path]:
-    """Yield a copy of the state that belongs to who runs this, without the rights of root."""
+    """Yield a copy of the state, and of its journal, that belongs to who runs this, without the rights of root."""
     folder = Path(tempfile.mkdtemp())
     copy = folder / "state" / "rotator.db"
     copy.parent.mkdir(mode=0o700)
-    shutil.copy(path, copy)
+    for one in path.parent.glob(f"{path.name}*"):
+        shutil.copy(one, copy.parent)
     is_root = os.geteuid() == 0
     try:
         if is_root:
-            for one in (folder, copy.parent, copy):
+            for one in (folder, copy.parent, *copy.parent.iterdir()):
                 os.chown(one, 65534, 65534)
             os.seteuid(65534)
         yield copy

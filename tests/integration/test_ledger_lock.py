@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -73,8 +74,8 @@ def test_a_killed_process_lets_go(tmp_path: Path) -> None:
     with another(database) as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
-        with StateLock(database, SystemClock()):
-            assert StateLock(database, SystemClock()).holder() == Holder(os.getpid(), "command")
+        with StateLock(database, SystemClock(), "x"):  # shorter than what the killed one has left in the file
+            assert StateLock(database, SystemClock()).holder() == Holder(os.getpid(), "x")
 
 
 def test_it_waits_as_long_as_it_was_told(tmp_path: Path) -> None:
@@ -111,24 +112,20 @@ def test_a_child_process_does_not_inherit_it(tmp_path: Path) -> None:
         child.communicate(b"\n")
 
 
-def test_looking_at_the_lock_keeps_nobody_from_taking_it(tmp_path: Path) -> None:
+def test_who_only_looks_at_the_lock_keeps_nobody_from_taking_it(tmp_path: Path) -> None:
     database = tmp_path / "rotator.db"
-    StateLock(database, SystemClock()).acquire()
-    looking = "from pathlib import Path; import sys; from rotator.clock import SystemClock\n"
-    looking += "from rotator.persistence.lock import StateLock\n"
-    looking += "lock = StateLock(Path(sys.argv[1]), SystemClock()); print(flush=True)\n"
-    looking += "while True: lock.holder()\n"
-    other = tmp_path / "other.db"
-    command = [sys.executable, "-c", looking, str(other)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            for _ in range(20):
-                with StateLock(other, SystemClock(), patience=timedelta(seconds=10)):
-                    pass
-        finally:
-            process.kill()
+    with StateLock(database, SystemClock()) as lock:
+        path = lock.path
+    with path.open("rb") as onlooker:
+        fcntl.flock(onlooker, fcntl.LOCK_SH)  # as `holder` does for a moment
+
+        class Moment(ManualClock):
+            def wait(self, duration: timedelta, interrupt: object = None) -> bool:
+                fcntl.flock(onlooker, fcntl.LOCK_UN)
+                return super().wait(duration)
+
+        with StateLock(database, Moment()):
+            pass
 
 
 @pytest.mark.parametrize("said", [b"", b"x daemon", b"12", b"\xff\xfe", b"7 \x1b[2J"])
