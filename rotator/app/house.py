@@ -21,6 +21,7 @@ from rotator.app.actor import actor_of
 from rotator.app.choosing import choose
 from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
 from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
+from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, key_is_to_be_made, owners, require
 from rotator.app.state import see_whose_it_is
 from rotator.clock import Clock, SystemClock
@@ -98,7 +99,11 @@ class House:
         stop: threading.Event | None = None,
         progress: Progress = silent,
     ) -> Self:
-        """Find, load and hold the configuration. config: `--config`. Raises ConfigFaults or Misconfigured (78)."""
+        """Find, load and hold the configuration. config: `--config`. Raises ConfigFaults or Misconfigured (78).
+
+        From here on the libraries have nothing to say on standard error.
+        """
+        keep_libraries_quiet()
         return cls(load(find(config, environ)), environ=environ, argv=argv, stop=stop, progress=progress)
 
     def __enter__(self) -> Self:

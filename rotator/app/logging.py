@@ -1,20 +1,18 @@
-"""Keeps the libraries' own log lines off standard error; it records nothing.
+"""Keeps the libraries' own words off standard error; it records nothing.
 
-What rotator has to say it says itself. Libraries log retries and warnings with the answers that caused them, and such
-an answer may quote what was sent. Python prints warnings of loggers without a handler to standard error
-(docs.python.org, logging.lastResort).
+What rotator has to say it says itself. Libraries log warnings with the answers that caused them, and such an answer may
+quote what was sent. Where nobody has set up logging, Python prints warnings to standard error (docs.python.org,
+`logging.lastResort`); whoever has set it up, such as a test, keeps what he has.
 """
 
 from __future__ import annotations
 
 import logging
-import warnings
 
 
 def keep_libraries_quiet() -> None:
-    """Drop every log record of the standard library's loggers, and every Python warning. Call it once, at the start."""
+    """Give log records and Python's warnings somewhere to go that is not standard error. May be called again."""
     root = logging.getLogger()
-    root.handlers[:] = [logging.NullHandler()]
-    root.setLevel(logging.CRITICAL)
-    logging.raiseExceptions = False
-    warnings.simplefilter("ignore")
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())
+    logging.captureWarnings(capture=True)

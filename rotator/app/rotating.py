@@ -292,10 +292,8 @@ def from_report(report: Report) -> Item:
 
 
 def status_of(report: Report) -> int:
-    """Return the exit status of one credential: its error's, else 1 where something did not end as it should."""
-    if report.error is not None:
-        return report.error.exit_status
-    return int(report.outcome in (RotationOutcome.PARKED, RotationOutcome.ABANDONED))
+    """Return the exit status of one credential: what hindered it says which; the engine never hides that."""
+    return report.error.exit_status if report.error is not None else 0
 
 
 def _about_the_old(credential: Credential, tracked: Tracked, replaced: Sequence[str]) -> list[Remark]:

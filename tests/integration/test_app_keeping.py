@@ -103,6 +103,15 @@ def test_resume_takes_what_stands_in_the_store_as_it_is(bench: Bench) -> None:
     assert rotated(bench, "one", now=True).items[0]["outcome"] == "promoted"
 
 
+def test_resume_ends_the_wait_after_a_failure(bench: Bench) -> None:
+    bench.issuer.retry_after = timedelta(hours=1)
+    bench.issuer.fate(Act.CREATE, Fate.THROTTLED)
+    assert rotated(bench, "one").exit_status == 75
+    assert rotated(bench, "one").exit_status == 75
+    assert resumed(bench, "one").changed == ("one",)
+    assert rotated(bench, "one").items[0]["outcome"] == "promoted"
+
+
 @pytest.mark.parametrize("act", [paused, resumed])
 def test_an_unknown_name_is_a_fault_of_usage(bench: Bench, act: object) -> None:
     with pytest.raises(UsageFault):

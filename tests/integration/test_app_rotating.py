@@ -158,6 +158,7 @@ def test_a_request_that_could_not_be_served_is_kept_and_answered_by_one_rotation
     bench.broken["vault"] = Transient("Vault is sealed", hint="unseal it")
     assert run(bench, "one", now=True, note="leaver").exit_status == 69
     assert run(bench, "one", now=True, emergency=True).exit_status == 69
+    assert run(bench, "one", now=True).exit_status == 69, "and what was an emergency stays one"
     with bench.house() as house:
         (kept,) = house.reader().requests_open("one")
         assert (kept.emergency, kept.note) == (True, "leaver")

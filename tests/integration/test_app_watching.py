@@ -119,6 +119,18 @@ def test_status_imports_neither_stores_nor_provers_nor_issuers_nor_the_engine(be
     assert done.stdout.strip() == "[]"
 
 
+def test_libraries_have_nothing_to_say_on_standard_error(bench: Bench) -> None:
+    script = (
+        "import logging, warnings\n"
+        "from rotator.app.house import House\n"
+        f"with House.open({str(bench.config)!r}, environ={{}}, argv=('rotator', 'status')):\n"
+        "    logging.getLogger('azure.identity').error('canary-9f2b7c')\n"
+        "    warnings.warn('canary-9f2b7c')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_what_failed_is_shown_with_its_hint_and_fails_the_check(bench: Bench) -> None:
     rotated(bench)
     bench.broken["vault"] = Transient("Vault is sealed", hint="Unseal it.", code="sealed")
@@ -161,17 +173,17 @@ def test_a_name_that_nobody_knows_is_a_fault_of_usage(bench: Bench) -> None:
 
 
 def test_the_plan_is_in_order_of_time_with_the_keys_of_the_contract(bench: Bench) -> None:
-    rotated(bench, "one")
-    bench.clock.advance(DAY)
     rotated(bench, "two")
+    bench.clock.advance(DAY)
+    rotated(bench, "one")
     with bench.house() as house:
         found = plan(house)
     assert all(list(item) == PLAN_KEYS for item in found.items)
     assert [(item["name"], item["action"]) for item in found.items] == [
-        ("one", "rotate"),
-        ("one", "retire"),
         ("two", "rotate"),
         ("two", "retire"),
+        ("one", "rotate"),
+        ("one", "retire"),
     ]
     assert found.items[0]["sentence"] == "30 d are left of 90 d"
     assert [line.name for line in found.timelines] == ["one", "two"]
