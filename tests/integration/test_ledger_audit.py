@@ -256,6 +256,16 @@ def test_what_is_changed_after_a_break_was_accepted_is_a_new_break(database: Pat
         assert (reader.verify().broken.seq, len(reader.verify().accepted)) == (30, 1)
 
 
+def test_more_removed_before_a_gap_that_was_accepted_is_a_new_break(database: Path) -> None:
+    tamper(database, "DELETE FROM audit WHERE seq IN (17, 18)")
+    with SqlLedger(database, ManualClock(NOW)) as ledger:
+        ledger.accept("dana", "known")
+        assert ledger.verify().broken is None
+    tamper(database, "DELETE FROM audit WHERE seq = 16")
+    with Reader(database) as reader:
+        assert (reader.verify().broken.seq, reader.verify().broken.flaw) == (19, Flaw.MISSING)
+
+
 def test_after_a_tail_was_cut_accepting_goes_on_from_the_last_record_as_it_stands(database: Path) -> None:
     with Reader(database) as reader:
         elsewhere, last = reader.head(), str(reader.audit_one(40)["hash"])
