@@ -41,8 +41,8 @@ def fraction(*words: str) -> float:
 
 
 def spell(span: timedelta) -> str:
-    """Return a span as people say it, in one unit, rounded down: `30 d`, `24 h`, `15 min`, `5 s`."""
-    seconds = int(abs(span).total_seconds())
+    """Return a span as people say it, in one unit, whole seconds rounded down: `30 d`, `24 h`, `15 min`, `5 s`."""
+    seconds = round(abs(span).total_seconds())  # 29 min 59.9 s is what an issuer makes of half an hour
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size or (seconds == size and unit != "d"):
             return f"{seconds // size} {unit}"
