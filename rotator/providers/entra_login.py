@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -61,7 +61,6 @@ class Login:
                 token = await self._asked(self._credential)
                 if isinstance(token, AccessToken):
                     return token
-                self._credential = None
                 if isinstance(self._transport.seen, NoAnswer):
                     raise token
             # Either this is the first login, or what the last one was made of has been replaced meanwhile.
@@ -92,12 +91,8 @@ class Login:
     async def _asked(self, credential: AsyncTokenCredential) -> AccessToken | RotatorError:
         """Return a token, or why there is none."""
         self._transport.seen = None
-        try:
-            token = await credential.get_token(self._settings.scope)
-        except Exception:  # noqa: BLE001  # an answer may make the library stumble in any way; we judge the answer itself
-            token = None
-        if token is not None and token.token.strip():
-            return token
+        with suppress(Exception):  # an answer may make the library stumble in any way; we judge the answer itself
+            return await credential.get_token(self._settings.scope)
         return self._failure()
 
     def _failure(self) -> RotatorError:

@@ -152,6 +152,15 @@ def test_a_wrong_secret_is_told_with_the_reference_to_look_at(bench: EntraBench)
     assert "canary" not in f"{error.message}{error.hint}"
 
 
+def test_a_login_that_failed_is_not_tried_again_as_it_was(bench: EntraBench) -> None:
+    provider = bench.another(auth=ClientSecretAuth(ROTATOR, Secret("wrong")))
+    for asked in (1, 2):
+        with pytest.raises(Denied):
+            provider.list(APP)
+        assert bench.seen(Route.TOKEN, ROTATOR) == asked
+    provider.close()
+
+
 def test_a_secret_that_expired_is_told_as_expired(bench: EntraBench) -> None:
     own = bench.sandbox.directory.truth(ROTATOR)[0]
     bench.sandbox.directory.expire(ROTATOR, own.key_id)
