@@ -15,6 +15,7 @@ from rotator.app.house import House, Use
 from rotator.app.needs import Owner, keys_to_be_made, owners, secrets_of
 from rotator.app.results import Item, status_of_findings
 from rotator.errors import RotatorError
+from rotator.kit import Interrupted
 from rotator.model import Credential, Finding, Severity
 from rotator.ports import Answer, Verdict
 from rotator.secret import Fields
@@ -60,6 +61,8 @@ def _seen(look: Look, subject: str, check: str) -> Sequence[Finding]:
         return look()
     except RotatorError as error:
         return [Finding(subject, check, Severity.FAIL, error.message, error.hint, error.exit_status)]
+    except Interrupted:
+        return [Finding(subject, check, Severity.SKIP, "stopped on request; not looked at to the end")]
 
 
 # -------------------------------------------------------------------------------------------------- on this machine

@@ -25,7 +25,7 @@ from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, key_is_to_be_made, owners, require
 from rotator.app.state import see_whose_it_is
 from rotator.clock import Clock, SystemClock
-from rotator.errors import Misconfigured, Refused, RotatorError, StateUnusable, WriteConflict
+from rotator.errors import Busy, Misconfigured, Refused, RotatorError, StateUnusable, WriteConflict
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential
 from rotator.ports import Ledger, Progress, Prover, Provider, Store
@@ -316,12 +316,19 @@ class House:
     def kit_at_any_rate(self, credential: Credential) -> Kit:
         """Return the kit for changes; where it cannot be made, one whose every call says why. Raises StateUnusable."""
         ledger = self.ledger()
+        why: RotatorError
         try:
             return self.kit(credential, Use.CHANGE)
         except StateUnusable:
             raise
         except RotatorError as error:
             why = error  # `error` ends with this clause
+        except Interrupted:
+            why = Busy(
+                f"{credential.name}: stopped on request; nothing was begun.",
+                hint=f"The next run looks at it: rotator rotate {credential.name}",
+                code="interrupted",
+            )
         return Kit(
             credential=credential,
             provider=AbsentProvider(lambda: why),

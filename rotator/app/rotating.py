@@ -21,6 +21,7 @@ from rotator.app.usage import UsageFault
 from rotator.clock import elapsed
 from rotator.engine import Engine, Mode, Report
 from rotator.errors import Busy, Refused, RotatorError, Throttled
+from rotator.kit import Interrupted
 from rotator.model import Credential, Event, EventName, Request, RetireMode, RotationOutcome, VersionState
 from rotator.planner import end_of_grace, retry_at, why_idle
 from rotator.ports import Ledger, Tracked
@@ -122,7 +123,7 @@ def _publish_head(house: House, ledger: Writer, credentials: Sequence[Credential
     if house.observing:
         return
     for name in dict.fromkeys(one.store for one in credentials):
-        with suppress(RotatorError):
+        with suppress(RotatorError, Interrupted):
             heads.publish(ledger, [house.store(name, Use.CHANGE).staging], house.clock)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -165,21 +166,26 @@ class Onlooker:
         return self._reader.head() if self._reader is not None else Head(0, "0" * 64)
 
 
-def see_whose_it_is(database: Path) -> None:
-    """Raise Misconfigured when the state belongs to another user: what we wrote there, he could not write any more."""
+def see_whose_it_is(database: Path, uid: int | None = None) -> None:
+    """Raise Misconfigured when the state belongs to another user: what we wrote there, he could not write any more.
+
+    uid: in whose name we would write; None: the effective user of this process.
+    """
+    uid = os.geteuid() if uid is None else uid
     try:
-        owner = next(one for one in (database, database.parent) if one.exists()).stat().st_uid
-    except (StopIteration, OSError):
-        return
-    if owner == os.geteuid() or (owner == 0 and not database.exists()):
+        place = database if database.exists() else database.parent
+        owner = place.stat().st_uid
+    except OSError:
+        return  # whoever opens it says what is wrong
+    if owner == uid or (owner == 0 and place != database):
         return
     try:
         name = pwd.getpwuid(owner).pw_name
     except KeyError:
-        name = f"uid {owner}"
+        name = f"#{owner}"  # as sudo(8) takes a uid
     raise Misconfigured(
         f"The state {database} belongs to {name}, and this is another user.",
-        hint=f"Run it as that user: sudo -u {name} rotator …",
+        hint=f"Run it as that user: sudo -u {shlex.quote(name)} rotator …",
         code="state_of_another_user",
     )
 

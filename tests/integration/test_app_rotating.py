@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from rotator.app import heads
 from rotator.app.rotating import Rotated, Wish, rotate
+from rotator.app.state import see_whose_it_is
 from rotator.app.usage import UsageFault
 from rotator.app.watching import status
 from rotator.errors import Denied, Misconfigured, RotatorError, Transient
 from rotator.model import Act
 from tests.fakes.app_bench import DAY, Bench
 from tests.fakes.memory_issuer import Fate
+from tests.fakes.memory_store import MemoryDocuments
 
 KEYS = [
     "name",
@@ -393,3 +398,37 @@ def test_a_fault_of_the_state_stops_everything_before_a_call_is_made(bench: Benc
         rotate(house, Wish())
     assert caught.value.exit_status == 1
     assert bench.made == []
+
+
+# -------------------------------------------------------------------------------------------------------- whose it is
+
+
+def test_a_state_of_another_user_is_refused_with_the_command_that_would_do(bench: Bench) -> None:
+    run(bench)
+    database = bench.folder / "state" / "rotator.db"
+    see_whose_it_is(database)
+    with pytest.raises(Misconfigured, match="belongs to") as caught:
+        see_whose_it_is(database, uid=os.geteuid() + 4711)
+    assert f"sudo -u {pwd.getpwuid(os.geteuid()).pw_name} rotator" in caught.value.hint
+
+
+def test_a_folder_that_is_not_there_yet_belongs_to_nobody(tmp_path: Path) -> None:
+    see_whose_it_is(tmp_path / "missing" / "rotator.db", uid=os.geteuid() + 4711)
+
+
+# --------------------------------------------------------------------------------------------------------- stopping
+
+
+class SilentDocuments(MemoryDocuments):
+    """A staging area that does not answer."""
+
+    def read(self, path: str, version: int | None = None) -> NoReturn:
+        raise Transient("no answer", hint="wait")
+
+
+def test_a_request_to_stop_while_a_store_is_asked_again_is_75_and_an_answer(bench: Bench) -> None:
+    bench.store.staging = SilentDocuments(bench.clock, 1)
+    bench.stop.set()
+    found = run(bench, "one")
+    assert (found.exit_status, found.items[0]["error"]["code"]) == (75, "interrupted")
+    assert bench.issuer.mutations == []
