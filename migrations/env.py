@@ -1,7 +1,7 @@
 """Runs migrations on the connection that rotator hands over, in the transaction it has begun; it opens nothing itself.
 
-To write the next one, copy the newest file of `versions/`, change the tables in `rotator/persistence/tables.py` and
-`REVISION` with them, and run `make check`, which compares both.
+To write the next one, copy the newest file of `versions/`, change `rotator/persistence/tables.py` and with it
+`REVISION` in `rotator/persistence/marks.py`, and run `make check`, which compares both.
 """
 
 from alembic import context

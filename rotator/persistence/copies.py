@@ -14,7 +14,7 @@ from typing import Final
 
 from rotator.clock import Clock
 from rotator.errors import ChainBroken, StateUnusable
-from rotator.persistence import places, schema, tables
+from rotator.persistence import marks, places, schema
 from rotator.persistence.database import Access, Database
 from rotator.persistence.faults import damaged
 from rotator.persistence.ledger import SqlLedger
@@ -66,7 +66,7 @@ def restore(
 def revision(database: Path) -> tuple[str, str]:
     """Return the schema that the file has, and the newest that this version knows. Raises StateUnusable."""
     with contextlib.closing(Database(database, Access.LOOK)) as opened, opened.reading() as connection:
-        return schema.standing(connection)[1], tables.REVISION
+        return schema.standing(connection)[1], marks.REVISION
 
 
 def upgrade(database: Path, clock: Clock) -> Path | None:
@@ -121,9 +121,12 @@ def _checked(copy: Path) -> Verified:
 
 def _bring_up(copy: Path) -> None:
     """Give a copy the newest tables, where it was made by an earlier version."""
-    with contextlib.closing(Database(copy, Access.UPGRADE)) as opened, opened.writing() as connection:
-        if schema.standing(connection)[0] is schema.Standing.OLD:
-            schema.migrate(connection)
+    with contextlib.closing(Database(copy, Access.UPGRADE)) as opened:
+        with opened.reading() as connection:
+            what, _ = schema.standing(connection)
+        if what is schema.Standing.OLD:
+            with opened.writing() as connection:
+                schema.migrate(connection)
 
 
 def _exchange(database: Path, fresh: Path, stamp: str) -> Path | None:

@@ -14,16 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
-
-from sqlalchemy import Connection, Executable, StaticPool, create_engine
 
 from rotator.errors import StateUnusable
 from rotator.persistence import places, schema
 from rotator.persistence.faults import damaged, error_code, translated, unusable
 from rotator.persistence.rows import Row
 from rotator.persistence.schema import Standing
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 PATIENCE: Final = timedelta(seconds=10)
 """How long a busy file is waited for."""
@@ -69,7 +70,7 @@ def journal(sqlite_version: tuple[int, ...]) -> tuple[str, str]:
 
 
 class Database:
-    """The state file, open. Safe for use from several threads."""
+    """The state file, open. Safe for use from several threads. SQLAlchemy is loaded by the first that writes."""
 
     def __init__(self, path: Path, access: Access, patience: timedelta = PATIENCE) -> None:
         """Open it. For writing it is made, with its tables, when it is missing or empty.
@@ -86,15 +87,8 @@ class Database:
         elif not places.see_that_it_is_safe(self.path):
             raise missing(self.path)
         self._driver = self._connect(access)
+        self._connection: Connection | None = None
         try:
-            engine = create_engine(
-                "sqlite://",
-                creator=lambda: self._driver,
-                poolclass=StaticPool,
-                hide_parameters=True,
-                isolation_level="AUTOCOMMIT",  # transactions are begun and ended here, by hand
-            )
-            self._connection = engine.connect()
             self._open(access)
         except BaseException:
             self._driver.close()
@@ -108,6 +102,8 @@ class Database:
 
         Raises StateUnusable, from the first failure on for ever, and Busy, after which it may be tried again.
         """
+        from rotator.persistence import alchemy
+
         with self._lock:
             if self._refused is not None:
                 raise StateUnusable(
@@ -115,44 +111,40 @@ class Database:
                     hint=self._refused.hint,
                     code=self._refused.code,
                 )
-            with self._transaction("BEGIN IMMEDIATE") as connection:
-                yield connection
+            if self._connection is None:
+                self._connection = alchemy.over(self._driver)
+            with self._transaction("BEGIN IMMEDIATE"), alchemy.unwrapped():
+                yield self._connection
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
         """See one state of the file. Keep it short: in journal mode a writer waits meanwhile."""
-        with self._lock, self._transaction("BEGIN") as connection:
-            yield connection
-
-    @contextlib.contextmanager
-    def plainly(self) -> Iterator[sqlite3.Connection]:
-        """Do as `reading`, with the driver's own connection: a row costs a third less."""
-        with self.reading():
+        with self._lock, self._transaction("BEGIN"):
             yield self._driver
 
-    def rows(self, *questions: tuple[Executable, Mapping[str, Any]]) -> list[Sequence[Row]]:
+    def rows(self, *questions: tuple[str, Mapping[str, Any]]) -> list[Sequence[Row]]:
         """Return the rows of each question, all seen in one short transaction."""
         with self.reading() as connection:
-            return [connection.execute(statement, values).all() for statement, values in questions]
+            return [connection.execute(statement, values).fetchall() for statement, values in questions]
 
     @contextlib.contextmanager
-    def as_it_stands(self) -> Iterator[Connection]:
+    def as_it_stands(self) -> Iterator[sqlite3.Connection]:
         """Do as `reading`, where even a text that is no text any more can be read: a checker must see everything."""
         with self._lock:
             self._driver.text_factory = _lenient
             try:
-                with self._transaction("BEGIN") as connection:
-                    yield connection
+                with self._transaction("BEGIN"):
+                    yield self._driver
             finally:
                 self._driver.text_factory = str
 
     @contextlib.contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
+    def _transaction(self, begin: str) -> Iterator[None]:
         try:
             with translated(self.path, self.patience):
                 self._driver.execute(begin)
                 try:
-                    yield self._connection
+                    yield
                     self._driver.execute("COMMIT")
                 except BaseException:
                     self._roll_back()
@@ -210,9 +202,9 @@ class Database:
 
     def _make(self) -> tuple[Standing, str]:
         with self.writing() as connection:
-            if schema.standing(connection)[0] is Standing.EMPTY:  # no other process was quicker
+            if schema.standing(self._driver)[0] is Standing.EMPTY:  # no other process was quicker
                 schema.make(connection)
-            return schema.standing(connection)
+            return schema.standing(self._driver)
 
     def _set_journal(self) -> None:
         mode, synchronous = journal(sqlite3.sqlite_version_info)
@@ -258,7 +250,8 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
             self._driver.close()
 
 

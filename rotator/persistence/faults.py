@@ -9,8 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from rotator.errors import Busy, RotatorError, StateUnusable
 
 _LOOK_AT_DISK: Final = "Look at the disk: space, quota, hardware. Start rotator again when it is sound."
@@ -57,8 +55,6 @@ def translated(path: Path, patience: timedelta) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _ours(error, path, patience) from None
-    except SQLAlchemyError as error:
-        raise _ours(getattr(error, "orig", None), path, patience) from None
 
 
 @contextlib.contextmanager

@@ -119,7 +119,8 @@ _ALL_WELL: Final = delete(tables.proofs_seen).where(tables.proofs_seen.c.provide
 
 def _replacing(kind: type) -> Insert:
     """Return the statement that writes a noun of this kind, in place of the row with its key."""
-    table, key = rows.home_of(kind)
+    name, key = rows.home_of(kind)
+    table = tables.metadata.tables[name]
     if not key:
         return insert(table)
     statement = upsert(table)

@@ -33,4 +33,4 @@ class Reader(Views, Trail):
     def is_sound(self) -> bool:
         """Say whether every page, row and index of the file is whole. Reads all of it; a writer waits meanwhile."""
         with self._database.reading() as connection:
-            return connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar() == "ok"
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",))

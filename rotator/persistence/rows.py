@@ -11,8 +11,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Table
-
 from rotator.chain import KEYS, Value, spell_time
 from rotator.clock import Instant
 from rotator.model import (
@@ -35,7 +33,6 @@ from rotator.model import (
     Version,
     VersionState,
 )
-from rotator.persistence import tables
 
 Row = Sequence[Any]
 Cells = dict[str, Any]
@@ -223,15 +220,15 @@ def _of_sighting(sighting: Sighting) -> Cells:
     }
 
 
-_HOMES: Final[dict[type, tuple[Table, tuple[str, ...], Callable[[Any], Cells]]]] = {
-    CredentialState: (tables.credentials, ("name",), _of_state),
-    Version: (tables.versions, ("credential", "key_id"), _of_version),
-    Rotation: (tables.rotations, ("id",), _of_rotation),
-    Intent: (tables.intents, ("id",), _of_intent),
-    Request: (tables.requests, ("id",), _of_request),
-    Step: (tables.steps, (), _of_step),
-    Sighting: (tables.sightings, ("credential", "key_id"), _of_sighting),
-    ProofSeen: (tables.proofs_seen, ("provider", "credential"), asdict),
+_HOMES: Final[dict[type, tuple[str, tuple[str, ...], Callable[[Any], Cells]]]] = {
+    CredentialState: ("credentials", ("name",), _of_state),
+    Version: ("versions", ("credential", "key_id"), _of_version),
+    Rotation: ("rotations", ("id",), _of_rotation),
+    Intent: ("intents", ("id",), _of_intent),
+    Request: ("requests", ("id",), _of_request),
+    Step: ("steps", (), _of_step),
+    Sighting: ("sightings", ("credential", "key_id"), _of_sighting),
+    ProofSeen: ("proofs_seen", ("provider", "credential"), asdict),
 }
 
 
@@ -239,8 +236,8 @@ KINDS: Final = tuple(_HOMES)
 """The nouns that have a table."""
 
 
-def home_of(kind: type) -> tuple[Table, tuple[str, ...]]:
-    """Return the table of a noun, and the columns that tell its rows apart; none: every one is a new row."""
+def home_of(kind: type) -> tuple[str, tuple[str, ...]]:
+    """Return the table of a noun, and the columns that tell its rows apart; without any, every one is a new row."""
     table, key, _ = _HOMES[kind]
     return table, key
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final
-
-from sqlalchemy import Connection, insert, select
+from typing import TYPE_CHECKING, Final
 
 import rotator
 from rotator.chain import ZEROS
 from rotator.errors import StateUnusable
-from rotator.persistence import tables
+from rotator.persistence import marks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 OWNER: Final = "owner"
 """The row of `meta` with the random id of this state."""
@@ -28,31 +30,32 @@ class Standing(Enum):
     FUTURE = auto()
 
 
-def standing(connection: Connection) -> tuple[Standing, str]:
+def standing(connection: sqlite3.Connection) -> tuple[Standing, str]:
     """Return what the file is, and the name of its schema ("" for one that is not ours)."""
-    mark = connection.exec_driver_sql("PRAGMA application_id").scalar()
-    names = frozenset(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
+    (mark,) = connection.execute("PRAGMA application_id").fetchone()
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if mark == 0 and not names:
         return Standing.EMPTY, ""
-    if mark != tables.APPLICATION_ID or "alembic_version" not in names:
+    if mark != marks.APPLICATION_ID or "alembic_version" not in names:
         return Standing.FOREIGN, ""
-    found = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
-    if found == tables.REVISION:
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    found = str(row[0] if row else None)
+    if found == marks.REVISION:
         return Standing.FITS, found
-    return (Standing.OLD if found < tables.REVISION else Standing.FUTURE), found
+    return (Standing.OLD if found < marks.REVISION else Standing.FUTURE), found
 
 
 def unfit(path: Path, what: Standing, found: str) -> StateUnusable:
     """Return why a file cannot be used as it is."""
     if what is Standing.OLD:
         return StateUnusable(
-            f"{path} has the tables of an earlier version of rotator (schema {found}, this one has {tables.REVISION})",
+            f"{path} has the tables of an earlier version of rotator (schema {found}, this one has {marks.REVISION})",
             hint="Bring it up to date: rotator db upgrade",
             code="state_old",
         )
     if what is Standing.FUTURE:
         return StateUnusable(
-            f"{path} was written by a newer rotator (schema {found}, this one knows {tables.REVISION})",
+            f"{path} was written by a newer rotator (schema {found}, this one knows {marks.REVISION})",
             hint="Run the newer version, or put the backup back that its upgrade made: rotator db restore FILE",
             code="state_future",
         )
@@ -66,9 +69,9 @@ def unfit(path: Path, what: Standing, found: str) -> StateUnusable:
 def make(connection: Connection) -> None:
     """Give an empty file its tables and its owner. The caller holds a transaction: all of it happens, or nothing."""
     migrate(connection)
-    connection.exec_driver_sql(f"PRAGMA application_id = {tables.APPLICATION_ID}")
-    connection.execute(insert(tables.meta).values(name=OWNER, value=new_owner()))
-    connection.execute(insert(tables.audit_head).values(id=1, seq=0, hash=ZEROS))
+    connection.exec_driver_sql(f"PRAGMA application_id = {marks.APPLICATION_ID}")
+    connection.exec_driver_sql("INSERT INTO meta (name, value) VALUES (?, ?)", (OWNER, new_owner()))
+    connection.exec_driver_sql("INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, ?)", (ZEROS,))
 
 
 def new_owner() -> str:
@@ -76,9 +79,10 @@ def new_owner() -> str:
     return uuid.uuid4().hex
 
 
-def owner(connection: Connection) -> str | None:
+def owner(connection: sqlite3.Connection) -> str | None:
     """Return the id of this state."""
-    return connection.execute(select(tables.meta.c.value).where(tables.meta.c.name == OWNER)).scalar()
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (OWNER,)).fetchone()
+    return row[0] if row else None
 
 
 def migrate(connection: Connection) -> None:

@@ -11,15 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import REAL, CheckConstraint, Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
 
-REVISION: Final = "0001"
-"""The newest schema, and the name of its migration."""
-
-APPLICATION_ID: Final = 0x526F7461
-"""What tells our file from any other of SQLite: "Rota" (PRAGMA application_id)."""
-
-UNFINISHED: Final = "phase NOT IN ('promoted', 'abandoned')"
-UNSETTLED: Final = "outcome IS NULL OR outcome = 'unknown'"
-UNANSWERED: Final = "answered_by IS NULL"
+from rotator.persistence.marks import UNANSWERED, UNFINISHED, UNSETTLED
 
 metadata: Final = MetaData()
 

@@ -11,13 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
-
-from sqlalchemy import ColumnElement, Select, bindparam, func, select
+from typing import Final, NamedTuple
 
 from rotator.chain import START, Break, Flaw, Place, Value, breaks, mark_of
 from rotator.model import EventName
-from rotator.persistence import rows, tables
+from rotator.persistence import rows
 from rotator.persistence.database import Asking
 from rotator.persistence.faults import damaged
 from rotator.ports import Head
@@ -80,23 +78,23 @@ class Trail(Asking):
 
     def audit_tail(self, wanted: AuditFilter = EVERYTHING, limit: int = 50) -> list[dict[str, Value]]:
         """Return the last `limit` of the wanted records, in order."""
-        statement = _wanting(wanted)
+        statement, given = _wanting(wanted)
         found: list[dict[str, Value]] = []
         below = _LARGEST
         while len(found) < limit:
             with self._database.as_it_stands() as connection:
-                last = connection.execute(_LAST_SEQ, {"below": below}).scalar()
+                (last,) = connection.execute(_LAST_SEQ, (below,)).fetchone()
                 if last is None:
                     break
                 below = max(last - PAGE, -_LARGEST)
-                page = connection.execute(statement, {"first": below + 1, "last": last}).all()
+                page = connection.execute(statement, {**given, "first": below + 1, "last": last}).fetchall()
             found = [*map(rows.record_of, page), *found]
         return found[-limit:] if limit > 0 else []
 
     def audit_one(self, seq: int) -> dict[str, Value] | None:
         """Return one record, or None when there is none of that number."""
         with self._database.as_it_stands() as connection:
-            row = connection.execute(_ALL, {"first": seq, "last": seq}).first()
+            row = connection.execute(_ALL, {"first": seq, "last": seq}).fetchone()
         return None if row is None else rows.record_of(row)
 
     def verify(self, expected_head: Head | None = None) -> Verified:
@@ -106,29 +104,30 @@ class Trail(Asking):
         and with `expected_head` where another copy of the head is known.
         """
         walk = _Walk(expected_head)
-        page = self._page(_ALL, -_LARGEST)
+        page = self._page(EVERYTHING, -_LARGEST)
         while page.first is not None:
             walk.look_at(page.records)
-            page = self._page(_ALL, page.last + 1)
+            page = self._page(EVERYTHING, page.last + 1)
         return walk.end(page.head)
 
     def _forward(self, wanted: AuditFilter, start: int) -> Iterator[dict[str, Value]]:
-        statement = _wanting(wanted)
-        page = self._page(statement, start)
+        page = self._page(wanted, start)
         while page.first is not None:
             yield from page.records
-            page = self._page(statement, page.last + 1)
+            page = self._page(wanted, page.last + 1)
 
-    def _page(self, statement: Select[Any], start: int) -> _Page:
+    def _page(self, wanted: AuditFilter, start: int) -> _Page:
         """Read the next records from a number on, and the head of that moment: a writer may append meanwhile."""
         found: Sequence[rows.Row] = ()
-        last = start
+        first, last = None, start
+        statement, given = _wanting(wanted)
         with self._database.as_it_stands() as connection:
-            first = connection.execute(_FIRST_SEQ, {"from": start}).scalar() if start <= _LARGEST else None
+            if start <= _LARGEST:
+                (first,) = connection.execute(_FIRST_SEQ, (start,)).fetchone()
             if first is not None:
-                last = connection.execute(_LAST_SEQ, {"below": min(first + PAGE - 1, _LARGEST)}).scalar_one()
-                found = connection.execute(statement, {"first": first, "last": last}).all()
-            head = connection.execute(_HEAD).first()
+                (last,) = connection.execute(_LAST_SEQ, (min(first + PAGE - 1, _LARGEST),)).fetchone()
+                found = connection.execute(statement, {**given, "first": first, "last": last}).fetchall()
+            head = connection.execute(_HEAD).fetchone()
         return _Page(first, last, [rows.record_of(row) for row in found], Head(*head) if head else None)
 
 
@@ -220,30 +219,23 @@ def _seq(record: dict[str, Value]) -> int:
 
 
 _LARGEST: Final = 2**63 - 1  # what a whole number of SQLite can be
-_SEQ: Final = tables.audit.c.seq
-_ALL: Final = select(tables.audit).where(_SEQ.between(bindparam("first"), bindparam("last"))).order_by(_SEQ)
-_FIRST_SEQ: Final = select(func.min(_SEQ)).where(bindparam("from") <= _SEQ)
-_LAST_SEQ: Final = select(func.max(_SEQ)).where(bindparam("below") >= _SEQ)
-_HEAD: Final = select(tables.audit_head.c.seq, tables.audit_head.c.hash)
+_ALL: Final = "SELECT * FROM audit WHERE seq BETWEEN :first AND :last"
+_FIRST_SEQ: Final = "SELECT min(seq) FROM audit WHERE seq >= ?"
+_LAST_SEQ: Final = "SELECT max(seq) FROM audit WHERE seq <= ?"
+_HEAD: Final = "SELECT seq, hash FROM audit_head"
 
 
-def _wanting(wanted: AuditFilter) -> Select[Any]:
-    return _ALL.where(*_conditions(wanted))
-
-
-def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
-    table, given = tables.audit.c, []
-    if wanted.since is not None:
-        given.append(table.time >= rows.micros(wanted.since))
-    if wanted.until is not None:
-        given.append(table.time < rows.micros(wanted.until))
-    for column, value in (
-        (table.credential, wanted.credential),
-        (table.event, wanted.event),
-        (table.outcome, wanted.outcome),
-        (table.actor, wanted.actor),
-        (table.rotation_id, wanted.rotation),
-    ):
-        if value is not None:
-            given.append(column == value)
-    return given
+def _wanting(wanted: AuditFilter) -> tuple[str, dict[str, str | int]]:
+    """Return the question for what is wanted of a page, and what fills it beside the bounds of the page."""
+    given = {
+        "time >= :since": None if wanted.since is None else rows.micros(wanted.since),
+        "time < :until": None if wanted.until is None else rows.micros(wanted.until),
+        "credential = :credential": wanted.credential,
+        "event = :event": wanted.event,
+        "outcome = :outcome": wanted.outcome,
+        "actor = :actor": wanted.actor,
+        "rotation_id = :rotation": wanted.rotation,
+    }
+    asked = {condition: value for condition, value in given.items() if value is not None}
+    values = {condition.rpartition(":")[2]: value for condition, value in asked.items()}
+    return " AND ".join((_ALL, *asked)) + " ORDER BY seq", values

@@ -1,7 +1,8 @@
 """Questions to the state: what is tracked, under way, unsettled, known. It changes nothing.
 
 Every answer is one short transaction; a walk over all credentials is one for each page, so that no writer waits for the
-caller's work.
+caller's work. The questions are plain SQL, see `marks`. A `*` is the columns of `tables` in their order: the schema of
+a file that fits is this version's, and `make check` compares its migrations with `tables`, places too.
 """
 
 from __future__ import annotations
@@ -10,24 +11,13 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Executable, Select, bindparam, func, select, text
-from sqlalchemy.dialects import sqlite
-
-from rotator.model import (
-    Act,
-    Intent,
-    Request,
-    Rotation,
-    Sighting,
-    Step,
-    Version,
-    VersionState,
-)
-from rotator.persistence import rows, tables
+from rotator.model import Intent, Request, Rotation, Sighting, Step, Version
+from rotator.persistence import rows
 from rotator.persistence.database import Asking
 from rotator.persistence.faults import understood
+from rotator.persistence.marks import UNANSWERED, UNFINISHED, UNSETTLED
 from rotator.persistence.rows import Row
 from rotator.ports import Tracked
 
@@ -38,6 +28,9 @@ PAGE: Final = 1000
 
 _LIVING: Final = "state NOT IN ('retired', 'abandoned', 'left')"
 _FINISHED: Final = "phase IN ('promoted', 'abandoned')"
+_LAST_FINISHED: Final = (
+    "SELECT * FROM rotations WHERE n IN (SELECT max(n) FROM rotations WHERE {which} AND {finished} GROUP BY credential)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ class Told:
 
 
 class _Questions(NamedTuple):
-    """What is asked about the credentials of one page, in plain SQL: a walk over all of them leaves out SQLAlchemy."""
+    """What is asked about the credentials of one page."""
 
     states: str
     versions: str
@@ -58,36 +51,45 @@ class _Questions(NamedTuple):
     requests: str
 
 
-def _questions(
-    which: Callable[[ColumnElement[str]], ColumnElement[bool]], states: Select[Any], end: str = ""
-) -> _Questions:
-    """Return the questions for the credentials that `which` picks out of a column with their names."""
-    versions, rotations, requests = tables.versions, tables.rotations, tables.requests
-    newest = select(func.max(rotations.c.n)).where(which(rotations.c.credential), text(_FINISHED))
-    dialect = sqlite.dialect(paramstyle="named")
+def _questions(states: str, which: str) -> _Questions:
+    """Return the questions for the credentials that a condition on the column `credential` picks."""
     asked = (
-        states,
-        select(versions).where(which(versions.c.credential), text(_LIVING)),
-        select(rotations).where(which(rotations.c.credential), text(tables.UNFINISHED)),
-        select(rotations).where(rotations.c.n.in_(newest.group_by(rotations.c.credential).correlate(None))),
-        select(requests).where(which(requests.c.credential), text(tables.UNANSWERED)).order_by(requests.c.n.desc()),
+        "SELECT * FROM versions WHERE {which} AND {living}",
+        "SELECT * FROM rotations WHERE {which} AND {unfinished}",
+        _LAST_FINISHED,
+        "SELECT * FROM requests WHERE {which} AND {unanswered} ORDER BY n DESC",
     )
-    first, *others = (str(one.compile(dialect=dialect)) for one in asked)
-    return _Questions(first + end, *others)
+    conditions = {"living": _LIVING, "finished": _FINISHED, "unfinished": UNFINISHED, "unanswered": UNANSWERED}
+    return _Questions(states, *(one.format(which=which, **conditions) for one in asked))
 
 
-def _between(column: ColumnElement[str]) -> ColumnElement[bool]:
-    return column.between(bindparam("first"), bindparam("last"))
+_OF_RANGE: Final = _questions(
+    "SELECT * FROM credentials WHERE name > :after ORDER BY name LIMIT :page", "credential BETWEEN :first AND :last"
+)
+_OF_NAMES: Final = _questions(
+    "SELECT * FROM credentials WHERE name IN (SELECT value FROM json_each(:names)) ORDER BY name",
+    "credential IN (SELECT value FROM json_each(:names))",
+)
 
-
-def _among(column: ColumnElement[str]) -> ColumnElement[bool]:
-    given = func.json_each(bindparam("names")).table_valued("value")
-    return column.in_(select(given.c.value))
-
-
-_STATES: Final = select(tables.credentials).order_by(tables.credentials.c.name)
-_OF_RANGE: Final = _questions(_between, _STATES.where(tables.credentials.c.name > bindparam("after")), " LIMIT :page")
-_OF_NAMES: Final = _questions(_among, _STATES.where(_among(tables.credentials.c.name)))
+# Nothing from outside is in these two: what is put in stands in `marks`.
+_UNSETTLED: Final = f"SELECT * FROM intents WHERE credential = :credential AND ({UNSETTLED}) ORDER BY n"  # noqa: S608
+_OPEN: Final = f"SELECT * FROM requests WHERE credential = :credential AND {UNANSWERED} ORDER BY n"  # noqa: S608
+_ENDED: Final = (
+    "SELECT key_id, coalesce(state IN ('retired', 'abandoned') AND retired_at < :since, 0) FROM versions"
+    " WHERE credential = :credential"
+)
+_ROTATED: Final = "SELECT key_id, old_key_ids FROM rotations WHERE credential = :credential"
+_INTENDED: Final = (
+    "SELECT key_id FROM intents WHERE credential = :credential AND act <> 'retire' AND key_id IS NOT NULL"
+)
+_CREATIONS: Final = (
+    "SELECT count(*) FROM intents WHERE credential = :credential AND act = 'create' AND sent_wall >= :since"
+)
+_NEWEST: Final = "SELECT * FROM rotations WHERE credential = :credential ORDER BY n DESC LIMIT :limit"
+_THEIR_STEPS: Final = (
+    "SELECT * FROM steps WHERE rotation_id IN"
+    " (SELECT id FROM rotations WHERE credential = :credential ORDER BY n DESC LIMIT :limit) ORDER BY n"
+)
 
 
 class Views(Asking):
@@ -113,15 +115,14 @@ class Views(Asking):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all credentials that were ever seen, in order."""
-        column = tables.credentials.c.name
-        statement = select(column).where(column > bindparam("after")).order_by(column).limit(10 * PAGE)
+        question = "SELECT name FROM credentials WHERE name > :after ORDER BY name LIMIT :page"
         found = [""]
-        while page := self._database.rows((statement, {"after": found[-1]}))[0]:
+        while page := self._database.rows((question, {"after": found[-1], "page": 10 * PAGE}))[0]:
             found.extend(name for (name,) in page)
         return tuple(found[1:])
 
     def _page_after(self, name: str) -> list[Tracked]:
-        with self._database.plainly() as connection:
+        with self._database.reading() as connection:
             states = connection.execute(_OF_RANGE.states, {"after": name, "page": PAGE}).fetchall()
             if not states:
                 return []
@@ -131,9 +132,7 @@ class Views(Asking):
 
     def _page_of(self, names: Sequence[str]) -> list[Tracked]:
         given = {"names": json.dumps(names)}
-        with self._database.plainly() as connection:
-            answers = [connection.execute(question, given).fetchall() for question in _OF_NAMES]
-        return self._joined(*answers)
+        return self._joined(*self._database.rows(*((question, given) for question in _OF_NAMES)))
 
     def _joined(
         self,
@@ -163,33 +162,20 @@ class Views(Asking):
 
     def rotation(self, rotation_id: str) -> Rotation | None:
         """Return one rotation, finished or not."""
-        found = self._ask(select(tables.rotations).where(tables.rotations.c.id == rotation_id))
+        found = self._ask("SELECT * FROM rotations WHERE id = :id", id=rotation_id)
         return next(iter(self._built(rows.rotation_of, found)), None)
 
     def unsettled(self, credential: str) -> tuple[Intent, ...]:
         """Return the intents whose outcome is missing or unknown, oldest first."""
-        table = tables.intents
-        statement = select(table).where(table.c.credential == credential, text(f"({tables.UNSETTLED})"))
-        return self._built(rows.intent_of, self._ask(statement.order_by(table.c.n)))
+        return self._built(rows.intent_of, self._ask(_UNSETTLED, credential=credential))
 
     def known_key_ids(self, credential: str, retired_since: datetime) -> frozenset[str]:
         """Return every key id that any row names, except versions retired or abandoned before `retired_since`.
 
         What is only named by the intent to retire it is not known by that: an orphan is retired by its key id, too.
         """
-        versions, rotations, intents = tables.versions, tables.rotations, tables.intents
-        ended = versions.c.state.in_((VersionState.RETIRED.value, VersionState.ABANDONED.value))
-        over = func.coalesce(ended & (versions.c.retired_at < rows.micros(retired_since)), 0)
-        recorded, rotated, intended = self._database.rows(
-            (select(versions.c.key_id, over).where(versions.c.credential == credential), {}),
-            (select(rotations.c.key_id, rotations.c.old_key_ids).where(rotations.c.credential == credential), {}),
-            (
-                select(intents.c.key_id).where(
-                    intents.c.credential == credential, intents.c.act != Act.RETIRE.value, intents.c.key_id.is_not(None)
-                ),
-                {},
-            ),
-        )
+        given = {"credential": credential, "since": rows.micros(retired_since)}
+        recorded, rotated, intended = self._database.rows((_ENDED, given), (_ROTATED, given), (_INTENDED, given))
         known = {key_id for key_id, _ in recorded} | {key_id for (key_id,) in intended}
         with understood(self._database.path):
             for key_id, old in rotated:
@@ -199,43 +185,29 @@ class Views(Asking):
 
     def creations_since(self, credential: str, since: datetime) -> int:
         """Count the creations intended since then, whatever became of them."""
-        table = tables.intents
-        statement = select(func.count()).where(
-            table.c.credential == credential, table.c.act == Act.CREATE.value, table.c.sent_wall >= rows.micros(since)
-        )
-        return int(self._ask(statement)[0][0])
+        return int(self._ask(_CREATIONS, credential=credential, since=rows.micros(since))[0][0])
 
     def next_seq(self, credential: str) -> int:
         """Return the number of the next rotation of this credential, from 1."""
-        table = tables.rotations
-        return 1 + int(self._ask(select(func.max(table.c.seq)).where(table.c.credential == credential))[0][0] or 0)
+        question = "SELECT max(seq) FROM rotations WHERE credential = :credential"
+        return 1 + int(self._ask(question, credential=credential)[0][0] or 0)
 
     def sightings(self, credential: str) -> tuple[Sighting, ...]:
         """Return the versions seen that nothing names."""
-        table = tables.sightings
-        statement = select(table).where(table.c.credential == credential).order_by(table.c.key_id)
-        return self._built(rows.sighting_of, self._ask(statement))
+        question = "SELECT * FROM sightings WHERE credential = :credential ORDER BY key_id"
+        return self._built(rows.sighting_of, self._ask(question, credential=credential))
 
     def ailing(self, provider: str) -> Mapping[str, str]:
         """Return the credentials of a provider whose last proof was refused, with the code; empty after a success."""
-        table = tables.proofs_seen
-        found = self._ask(select(table.c.credential, table.c.code).where(table.c.provider == provider))
-        return {row[0]: row[1] for row in found}
+        question = "SELECT credential, code FROM proofs_seen WHERE provider = :provider"
+        return {row[0]: row[1] for row in self._ask(question, provider=provider)}
 
     # --------------------------------------------------------------------------------------------- what people ask
 
     def rotations(self, credential: str, limit: int = 20) -> tuple[Told, ...]:
         """Return the rotations of a credential, newest first, with their steps."""
-        table, steps = tables.rotations, tables.steps
-        newest = (
-            select(table).where(table.c.credential == credential).order_by(table.c.n.desc()).limit(bindparam("limit"))
-        )
-        given = {"limit": limit}
-        chosen = newest.subquery()
-        found, told = self._database.rows(
-            (newest, given),
-            (select(steps).where(steps.c.rotation_id.in_(select(chosen.c.id))).order_by(steps.c.n), given),
-        )
+        given = {"credential": credential, "limit": limit}
+        found, told = self._database.rows((_NEWEST, given), (_THEIR_STEPS, given))
         with understood(self._database.path):
             of_rotation: dict[str, list[Step]] = {}
             for step in map(rows.step_of, told):
@@ -244,18 +216,16 @@ class Views(Asking):
 
     def requests_open(self, credential: str) -> tuple[Request, ...]:
         """Return the unanswered requests for a credential, oldest first."""
-        table = tables.requests
-        statement = select(table).where(table.c.credential == credential, text(tables.UNANSWERED)).order_by(table.c.n)
-        return self._built(rows.request_of, self._ask(statement))
+        return self._built(rows.request_of, self._ask(_OPEN, credential=credential))
 
     def versions(self, credential: str) -> tuple[Version, ...]:
         """Return every version of a credential that was ever recorded, those that are gone too, oldest first."""
-        table = tables.versions
-        found = self._built(rows.version_of, self._ask(select(table).where(table.c.credential == credential)))
+        question = "SELECT * FROM versions WHERE credential = :credential"
+        found = self._built(rows.version_of, self._ask(question, credential=credential))
         return tuple(sorted(found, key=age_order))
 
-    def _ask(self, statement: Executable) -> Sequence[Row]:
-        return self._database.rows((statement, {}))[0]
+    def _ask(self, question: str, **given: str | int) -> Sequence[Row]:
+        return self._database.rows((question, given))[0]
 
     def _built(self, build: Callable[[Row], T], found: Sequence[Row]) -> tuple[T, ...]:
         with understood(self._database.path):

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, StaticPool, create_engine
 
-from rotator.persistence import schema, tables
+from rotator.persistence import marks, schema, tables
 
 _OF_ALEMBIC = "alembic_version"
 
@@ -22,8 +22,8 @@ def faults() -> list[str]:
     config.set_main_option("script_location", str(schema.scripts()).replace("%", "%%"))
     heads = list(ScriptDirectory.from_config(config).get_heads())
     found = []
-    if heads != [tables.REVISION]:
-        found.append(f"the newest migration is {' and '.join(heads)}, REVISION in tables.py is {tables.REVISION}")
+    if heads != [marks.REVISION]:
+        found.append(f"the newest migration is {' and '.join(heads)}, REVISION in marks.py is {marks.REVISION}")
     with _empty() as migrated, _empty() as wanted:
         schema.migrate(migrated)
         tables.metadata.create_all(wanted)

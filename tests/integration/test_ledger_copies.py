@@ -16,7 +16,7 @@ from rotator.clock import ManualClock, SystemClock
 from rotator.errors import Busy, ChainBroken, StateUnusable
 from rotator.model import Binding, CredentialState, Event, EventName
 from rotator.persistence import database as opening
-from rotator.persistence import schema, tables
+from rotator.persistence import marks, schema
 from rotator.persistence.copies import backup, restore, revision, upgrade
 from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.lock import StateLock
@@ -250,18 +250,18 @@ def next_schema(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "        raise RuntimeError('half way')\n"
     )
     monkeypatch.setattr(schema, "scripts", lambda: scripts)
-    monkeypatch.setattr(tables, "REVISION", "9001")
+    monkeypatch.setattr(marks, "REVISION", "9001")
 
 
 def test_the_revision_is_told(database: Path, tmp_path: Path) -> None:
-    assert revision(database) == (tables.REVISION, tables.REVISION)
+    assert revision(database) == (marks.REVISION, marks.REVISION)
     assert upgrade(database, CLOCK) is None
     assert files(database.parent) == ["rotator.db"]
     with pytest.raises(StateUnusable):
         revision(tmp_path / "no-such.db")
     with closing(sqlite3.connect(database)) as other, other:
         other.execute("UPDATE alembic_version SET version_num = '9999'")
-    assert revision(database) == ("9999", tables.REVISION)
+    assert revision(database) == ("9999", marks.REVISION)
 
 
 @pytest.mark.usefixtures("next_schema")
