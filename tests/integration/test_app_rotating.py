@@ -231,9 +231,9 @@ def test_a_store_that_cannot_be_reached_is_remembered_as_the_credentials_error(b
     run(bench, "one")
     with bench.house() as house:
         (item,) = status(house, ["one"]).items
-    # It was never seen: nothing to remember it with. Once it was, its error is.
-    assert item["state"] == "unknown"
+    assert item["error"]["code"] == "sealed", "even the first look at it is remembered"
     bench.broken.clear()
+    bench.clock.advance(timedelta(hours=1))
     run(bench, "one")
     bench.broken["vault"] = Transient("Vault is sealed", hint="unseal it", code="sealed")
     run(bench, "one", now=True)
