@@ -29,6 +29,7 @@ from rotator.outlook import alerts, wake_at
 from rotator.planner import LONGEST_RETRY, current_version, next_rotation, retry_at, why_idle
 from rotator.ports import Tracked
 from rotator.staging import see_binding
+from rotator.survey import first_sight
 from rotator.timing import backoff, plus, spell_moment
 from rotator.visit import Visit
 
@@ -212,10 +213,8 @@ class Engine:
             kit.ledger.note(calm)
 
     def _failed(self, kit: Kit, error: RotatorError) -> None:
-        """Record a failure, and what follows from it."""
-        tracked = kit.ledger.tracked(kit.credential.name)
-        if tracked is None:
-            return
+        """Record a failure, and what follows from it; also of the first visit, which may not even have looked."""
+        tracked = kit.ledger.tracked(kit.credential.name) or first_sight(kit)
         state, now = tracked.state, self._clock.now()
         trouble = Trouble(error.code, error.message, error.hint, now)
         same = state.same_cause + 1 if state.cause == error.code else 1

@@ -8,7 +8,10 @@ changed one of the two documents, so a process that slept between any two of the
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
+from rotator.clock import elapsed
 from rotator.document import key_in, laid_into, rotation_in
 from rotator.errors import Broken, Transient, Unproved, WriteConflict
 from rotator.kit import carry_out, settled
@@ -31,6 +34,9 @@ from rotator.secret import Fields
 from rotator.staging import Previous, Stage
 from rotator.survey import edited
 from rotator.timing import plus
+
+PROOF_HOLDS: Final = timedelta(seconds=60)
+"""So long after its last proof a value may be shown."""
 
 
 def is_ours(run: Run, document: Snapshot) -> bool:
@@ -107,7 +113,23 @@ def write(run: Run, document: Snapshot, values: Fields) -> Snapshot:
     event = replace(event, reason=_why(run))
     after, write_it = laid_into(kit, document.fields, values), kit.store.consumers.write
     announced = run.put(phase=Phase.PROMOTING)
-    return carry_out(kit, intent, event, lambda: write_it(kit.credential.path, after, document.version), announced)
+
+    def show() -> Snapshot:
+        _see_that_the_proof_holds(run)
+        return write_it(kit.credential.path, after, document.version)
+
+    return carry_out(kit, intent, event, show, announced)
+
+
+def _see_that_the_proof_holds(run: Run) -> None:
+    """Raise WriteConflict, so that all is done again, when this process slept since the value was proved."""
+    age = elapsed(run.proof.at, run.kit.clock.instant()) if run.proof is not None else None
+    if age is None or age > PROOF_HOLDS:
+        raise WriteConflict(
+            f"The proof of {run.kit.credential.name} is too old to show it to consumers.",
+            hint="It is proved again.",
+            code="proof_too_old",
+        )
 
 
 def promoted(run: Run, written: Snapshot) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from rotator.clock import elapsed
+from rotator.clock import Instant, elapsed
 from rotator.errors import Refused, Transient, Unproved
 from rotator.kit import Kit
 from rotator.model import CredentialState, ProofPlan, ProofSeen
@@ -27,10 +27,11 @@ LONGEST_WAIT = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a finished verification saw. issuer_now: the Date of its last answer."""
+    """What a finished verification saw. at: when it ended. issuer_now: the Date of its last answer."""
 
     proofs: int
     tries: int
+    at: Instant
     issuer_now: datetime | None
     token_expires_at: datetime | None
 
@@ -60,7 +61,7 @@ def prove_until(kit: Kit, client_id: str, values: Fields, pause: Callable[[timed
             successes += 1
             kit.tell("verify", "tell", f"{successes} of {proofs}" + _after(refusals))
             if successes >= proofs:
-                return Proof(successes, tries, verdict.issuer_now, verdict.token_expires_at)
+                return Proof(successes, tries, kit.clock.instant(), verdict.issuer_now, verdict.token_expires_at)
             pause(plan.spacing)
             continue
         if verdict.answer is Answer.REFUSED:

@@ -4,7 +4,8 @@ Two records say where a rotation stands: our ledger, and the staging document, w
 one that another state on the same staging area can read.
 
     ledger        staging document             what is done
-    unfinished    the same rotation            the claim is taken again, the steps go on from the phase in the ledger
+    unfinished    the same rotation            the claim is taken again, the steps go on from the phase in the ledger,
+                                               or it is undone, when whoever had taken it over had begun to
     unfinished    idle, gone, or another one   overtaken: ours is closed, nothing is touched; what is left is swept
     finished      the same rotation            only the claim was not given up: it is now
     unknown       claimed, without a value     given up; what its holder may have made is swept as an orphan
@@ -31,10 +32,11 @@ from rotator.model import (
     Version,
     VersionState,
 )
+from rotator.planner import current_version
 from rotator.ports import Tracked
 from rotator.run import Run
 from rotator.staging import Claim, Stage, StagingDocument
-from rotator.survey import Scene
+from rotator.survey import Scene, reconcile
 
 _PHASE_OF: Final = {
     Stage.STAGED: Phase.STAGED,
@@ -81,7 +83,16 @@ def _take_again(kit: Kit, rotation_id: str) -> Claim:
 def _go_on(kit: Kit, rotation: Rotation, scene: Scene) -> Run:
     claim = _take_again(kit, rotation.id)
     kit.tell("recover", "tell", f"goes on with rotation {rotation.id[:8]}, which stopped at {rotation.phase}")
-    return Run(kit, claim, replace(rotation, epoch=claim.document.epoch), scene.listing)
+    run = Run(kit, claim, replace(rotation, epoch=claim.document.epoch), scene.listing)
+    if claim.document.stage is Stage.ABANDONING and rotation.phase is not Phase.ABANDONING:
+        run.give_up(
+            Busy(
+                f"Another rotator had begun to undo rotation {rotation.id[:8]} of {kit.credential.name}.",
+                hint="It is undone; the next run makes another version if one is due.",
+                code="overtaken",
+            )
+        )
+    return run
 
 
 def _close_overtaken(kit: Kit, rotation: Rotation, scene: Scene) -> None:
@@ -114,7 +125,11 @@ def _give_up_claim(kit: Kit, staging: StagingDocument, known: Rotation | None) -
 
 
 def _take_over(kit: Kit, staging: StagingDocument, scene: Scene) -> Run:
-    """Make a rotation that the ledger does not know our own."""
+    """Make a rotation that the ledger does not know our own.
+
+    What consumers read is looked at first: it is what this rotation replaces, and its holder may have seen it change.
+    """
+    current = current_version(reconcile(kit, scene))
     claim = _take_again(kit, staging.rotation_id)
     document = claim.document
     rotation = Rotation(
@@ -129,6 +144,7 @@ def _take_over(kit: Kit, staging: StagingDocument, scene: Scene) -> Run:
         kit.clock.now(),
         tag=kit.tag(document.rotation_id, document.attempt),
         key_id=document.key_id,
+        old_key_ids=(current.key_id,) if current is not None and current.key_id != document.key_id else (),
         base_version=document.base_version,
     )
     event = kit.event(EventName.STATE_REBUILT, rotation_id=rotation.id, key_id=rotation.key_id)

@@ -13,6 +13,7 @@ names is an orphan:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -81,7 +82,7 @@ def reconcile(kit: Kit, scene: Scene) -> Tracked:
     """
     tracked = kit.ledger.tracked(kit.credential.name)
     if tracked is None:
-        tracked = _first_sight(kit, scene)
+        tracked = first_sight(kit)
     tracked = _find_current(kit, tracked, scene)
     return _find_previous(kit, tracked, scene)
 
@@ -136,11 +137,10 @@ def classify(kit: Kit) -> tuple[tuple[Listed, Kind], ...]:
 # ------------------------------------------------------------------------------------------------------- first sight
 
 
-def _first_sight(kit: Kit, scene: Scene) -> Tracked:
-    """Begin to track a credential. Its first version, if there is one, is found right afterwards."""
-    credential, fields = kit.credential, scene.document.fields
-    client_id = fields.text(kit.field("client_id")) if fields is not None else None
-    state = CredentialState(credential.name, credential.binding, credential.provider, credential.kind, client_id)
+def first_sight(kit: Kit) -> Tracked:
+    """Begin to track a credential. Its first version, if there is one, is found by the first look."""
+    credential = kit.credential
+    state = CredentialState(credential.name, credential.binding, credential.provider, credential.kind)
     kit.ledger.note(state)
     return Tracked(state, (), None, None, None)
 
@@ -298,6 +298,7 @@ def _find_previous(kit: Kit, tracked: Tracked, scene: Scene) -> Tracked:
     known = {one.key_id for one in tracked.versions}
     current = key_in(kit, scene.document.fields)
     bases = {one.key_id: one.base_version for one in scene.staging.previous} if scene.staging else {}
+    _renew_graces(kit, tracked, scene, bases)
     retiring = set(scene.staging.retiring) if scene.staging else set()
     unknown = [one for one in scene.listing.versions if kit.owns(one.tag) and one.key_id not in known | {current}]
     if unknown and any(one.key_id not in bases for one in unknown):
@@ -321,7 +322,17 @@ def _find_previous(kit: Kit, tracked: Tracked, scene: Scene) -> Tracked:
         )
         event = kit.event(EventName.STATE_REBUILT, key_id=one.key_id, store_path=kit.credential.path)
         kit.ledger.record(replace(event, detail="consumers read it before; it is in its grace from now"), version)
-    return _known(kit) if found else tracked
+    return _known(kit)
+
+
+def _renew_graces(kit: Kit, tracked: Tracked, scene: Scene, bases: Mapping[str, int]) -> None:
+    """Begin the grace anew of what another state has shown again and replaced again since this one last looked."""
+    for one in tracked.versions:
+        if one.state is VersionState.PREVIOUS and bases.get(one.key_id, 0) > (one.store_version or 0):
+            again = replace(one, store_version=bases[one.key_id], displaced=seen_now(scene))
+            event = kit.event(EventName.STATE_REBUILT, key_id=one.key_id, store_version=again.store_version)
+            event = replace(event, detail="consumers read it again meanwhile; it is in its grace from now")
+            kit.ledger.record(event, replace(again, retire_after=full_grace(kit, scene)))
 
 
 def _in_history(kit: Kit) -> dict[str, int]:

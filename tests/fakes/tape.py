@@ -41,14 +41,16 @@ class Tape:
     """
 
     die_at: int | None = None
+    dead: bool = False
     crossings: int = 0
     calls: list[str] = field(default_factory=list)
     hooks: list[Callable[[str], None]] = field(default_factory=list)
 
     def cross(self) -> None:
-        """Pass a point at which a process may die."""
+        """Pass a point at which a process may die; the dead pass none, whatever they would like to tidy up."""
         if self.crossings == self.die_at:
-            self.die_at = None
+            self.die_at, self.dead = None, True
+        if self.dead:
             raise Crash
         self.crossings += 1
 

@@ -84,6 +84,7 @@ class State:
     def visit(self, credential: Credential | None = None, mode: Mode = Mode.ACTIVE) -> Report:
         """Make one visit in this thread, as a fresh process would."""
         self.stop.clear()
+        self.tape.dead = False
         engine = Engine(self.world.clock, self.stop, concurrency=4, jitter=timedelta(0), mode=mode)
         return engine.visit(self.kit(credential))
 
@@ -196,14 +197,20 @@ class World:
             last = key_id
             if key_id == before:  # a fence, or a person, wrote what was there
                 continue
-            asked = [ask for ask in self.prover.asked if ask.key_id == key_id and ask.at <= one.at]
+            asked = [
+                ask
+                for ask in self.prover.asked
+                if ask.key_id == key_id and ask.at <= one.at and ask.answer is not Answer.SILENT
+            ]
             good = 0
             for ask in reversed(asked):
                 if ask.answer is not Answer.PROVED:
                     break
                 good += 1
-            if good < needed or one.at - asked[-1].at > MINUTE:
+            if good < needed:
                 found.append(f"I4: version {one.version} was promoted after {good} proofs")
+            elif one.at - asked[-1].at > MINUTE:
+                found.append(f"I4: version {one.version} was promoted long after its last proof")
         return found
 
     def _journal(self) -> list[str]:

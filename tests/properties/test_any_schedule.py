@@ -1,0 +1,385 @@
+"""Any schedule of visits, crashes, faults, people and two states: nothing breaks on the way, and all settles at the end.
+
+The oracle of the world looks after every event. At the end the faults stop, a person resumes what is parked, and then
+exactly one version of ours must be left at the issuer: the one that consumers read. The prover may refuse and stay
+silent without cause; it never accepts a value that does not work. Nobody removes the version that consumers read, and
+time does not pass its end: those are bad days with tests of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from rotator.clock import Instant
+from rotator.model import Act, Event, EventName, VersionState
+from rotator.planner import current_version
+from rotator.ports import Answer
+from tests.fakes.memory_issuer import PORTAL, Fate, MemoryIssuer
+from tests.fakes.memory_ledger import MemoryLedger
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.tape import Crash
+from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, SECOND, State, World, credential
+
+EXAMPLES = int(os.environ.get("ROTATOR_SCHEDULES", "150"))
+"""How many schedules are tried; by hand, many more."""
+
+FURTHEST_JUMP = 4 * MINUTE
+ROLE = "ProviderApi.Access"
+ROUNDS = 80
+
+
+class TrueClock:
+    """The time as it is: the issuer's and the store's, whatever somebody did to the clock of the machine."""
+
+    def __init__(self, issuer: MemoryIssuer) -> None:
+        self._issuer = issuer
+
+    def now(self) -> datetime:
+        return self._issuer.now()
+
+    def instant(self) -> Instant:
+        return replace(self._issuer.clock.instant(), wall=self.now())
+
+    def wait(self, duration: timedelta, interrupt: object = None) -> bool:
+        raise AssertionError("nobody waits on it")
+
+
+class Stage(World):
+    """A world with two states, in which a state may lose its ledger. lost: the states that are gone."""
+
+    def __init__(self, slots: int | None) -> None:
+        super().__init__(credential(max_creations=1000), slots=slots)
+        self.true = TrueClock(self.issuer)
+        self.store = MemoryStore(self.true)
+        self.lost: list[State] = []
+        self.kept: list[tuple[State, MemoryLedger]] = []
+        self.jumped = timedelta(0)
+        self.owners = 0
+        self.hurried = self.slept_in_write = False
+        for _ in range(2):
+            self.owners += 1
+            self.state(f"state-{self.owners}")
+
+    def check(self, *, quiet: bool = False) -> None:
+        """Assert what World asserts, by the true time; those that are lost have a journal, and settle nothing."""
+        machine, self.clock = self.clock, self.true  # type: ignore[assignment]
+        try:
+            super().check(quiet=quiet)
+        finally:
+            self.clock = machine
+
+    def _journal(self) -> list[str]:
+        present, self.states = self.states, self.states + self.lost
+        try:
+            return super()._journal()
+        finally:
+            self.states = present
+
+    def _excused(self, key_id: str) -> bool:
+        """Say whether it came to its own end, a person wanted its grace cut short, or somebody else removed it."""
+        ends = [one.expires_at for one in self.application.versions if one.key_id == key_id]
+        return self.hurried or super()._excused(key_id) or (bool(ends) and ends[0] <= self.true.now())
+
+    def _proofs(self) -> list[str]:
+        """I4, but for a process that sleeps when the write has already left it: nobody can keep that one back."""
+        return [one for one in super()._proofs() if not (self.slept_in_write and "long after" in one)]
+
+    def _bounds(self) -> list[str]:
+        return []  # the slots bound it, where there are any
+
+    def left(self) -> timedelta | None:
+        """Return how long what consumers read is valid."""
+        key_id = self.main_key()
+        ends = [one.expires_at for one in self.issuer.truth(APP) if one.key_id == key_id]
+        return ends[0] - self.true.now() if ends else None
+
+    def settled(self) -> bool:
+        return (
+            self.live_ours() == {self.main_key()}
+            and all(one.ledger.tracked(NAME).rotation is None for one in self.states)
+            and all(one.ledger.tracked(NAME).request is None for one in self.states)
+            and self.store.staging.read(NAME).fields.text("stage") == "idle"
+        )
+
+
+def copy_of(ledger: MemoryLedger, stage: Stage) -> MemoryLedger:
+    """Return a backup of a ledger."""
+    copy = MemoryLedger(stage.clock, owner=ledger.owner)
+    for name in ("states", "versions", "rotations", "intents", "requests", "seen"):
+        setattr(copy, name, dict(getattr(ledger, name)))
+    copy.refused = {provider: dict(found) for provider, found in ledger.refused.items()}
+    copy.events, copy.steps = list(ledger.events), list(ledger.steps)
+    return copy
+
+
+# -------------------------------------------------------------------------------------------------------------- events
+
+
+class Visit(NamedTuple):
+    """A state visits. crash_at: the crossing at which it dies. asleep_at: the call at which it sleeps, and the other
+    state visits meanwhile."""
+
+    who: int
+    crash_at: int | None = None
+    asleep_at: int | None = None
+    for_so_long: timedelta = 3 * MINUTE
+
+    def happen(self, stage: Stage) -> None:
+        """Visit."""
+        state, other = stage.states[self.who], stage.states[1 - self.who]
+        state.tape.crossings, state.tape.die_at = 0, self.crash_at
+        calls = 0
+
+        def sleep(name: str) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == self.asleep_at:
+                stage.slept_in_write |= name == "consumers.write"
+                Pass(self.for_so_long).happen(stage)
+                other.visit()
+                stage.advance(SECOND)
+
+        state.tape.hooks[:] = [sleep]
+        with suppress(Crash):
+            state.visit()
+        state.tape.hooks.clear()
+        state.tape.die_at = None
+
+
+class Pass(NamedTuple):
+    """Time passes, as long as what consumers read stays valid."""
+
+    duration: timedelta
+
+    def happen(self, stage: Stage) -> None:
+        left = stage.left()
+        most = self.duration if left is None else min(self.duration, left - 2 * DAY)
+        stage.advance(max(most, timedelta(0)))
+
+
+class Befall(NamedTuple):
+    """The next call of this kind at the issuer ends so."""
+
+    act: Act
+    fate: Fate
+    after: timedelta = 30 * SECOND
+
+    def happen(self, stage: Stage) -> None:
+        stage.issuer.ghost_delay = self.after
+        stage.issuer.fate(self.act, self.fate)
+
+
+class Tell(NamedTuple):
+    """The token endpoint gives these answers next, before it tells the truth again."""
+
+    answers: tuple[Answer | None, ...]
+
+    def happen(self, stage: Stage) -> None:
+        stage.prover.flaky(*self.answers)
+
+
+class Role(NamedTuple):
+    """The role of the application is taken away or given back."""
+
+    there: bool
+
+    def happen(self, stage: Stage) -> None:
+        roles = stage.application.roles
+        roles.add(ROLE) if self.there else roles.discard(ROLE)
+
+
+class Lag(NamedTuple):
+    """Fresh secrets are unknown to the endpoint, and changes to the list, for so long."""
+
+    secrets: timedelta
+    lists: timedelta
+
+    def happen(self, stage: Stage) -> None:
+        stage.application.lag, stage.issuer.stale_for = self.secrets, self.lists
+
+
+class Ask(NamedTuple):
+    """Somebody asks for a rotation."""
+
+    who: int
+    emergency: bool
+
+    def happen(self, stage: Stage) -> None:
+        stage.hurried |= self.emergency
+        stage.states[self.who].ask(emergency=self.emergency)
+
+
+class EditOther(NamedTuple):
+    """Somebody writes a field that is not ours."""
+
+    text: str
+
+    def happen(self, stage: Stage) -> None:
+        fields = stage.main()
+        if fields is not None:
+            stage.store.consumers.put(stage.credential.path, fields.merged({"note": self.text}))
+
+
+class RemoveAnother(NamedTuple):
+    """Somebody removes a version of ours that consumers do not read, at the issuer."""
+
+    which: int
+
+    def happen(self, stage: Stage) -> None:
+        others = sorted(stage.live_ours() - {stage.main_key()})
+        if others:
+            stage.issuer.remove(APP, others[self.which % len(others)])
+
+
+class Jump(NamedTuple):
+    """The clock of the machine is set, less wrong than five minutes all in all."""
+
+    by: timedelta
+
+    def happen(self, stage: Stage) -> None:
+        wrong = max(-FURTHEST_JUMP, min(FURTHEST_JUMP, stage.jumped + self.by))
+        stage.clock.jump(wrong - stage.jumped)
+        stage.issuer.skew -= wrong - stage.jumped
+        stage.jumped = wrong
+
+
+class Reboot(NamedTuple):
+    """The machine restarts."""
+
+    def happen(self, stage: Stage) -> None:
+        stage.clock.reboot()
+
+
+class Resume(NamedTuple):
+    """A person has looked and lets it go on."""
+
+    who: int
+
+    def happen(self, stage: Stage) -> None:
+        ledger = stage.states[self.who].ledger
+        tracked = ledger.tracked(NAME)
+        if tracked is None or not (tracked.state.parked or tracked.state.not_before):
+            return
+        current = current_version(tracked)
+        freed = replace(tracked.state, parked=None, error=None, failures=0, cause=None, same_cause=0,
+                        not_before=None, wake_at=None)  # fmt: skip
+        changes = () if current is None else (replace(current, store_version=None),)
+        ledger.record(Event(EventName.ROTATION_RESUMED, "dana", NAME), freed, *changes)
+
+
+class LoseLedger(NamedTuple):
+    """A state loses its ledger and begins with an empty one."""
+
+    who: int
+
+    def happen(self, stage: Stage) -> None:
+        stage.owners += 1
+        stage.lost.append(stage.states[self.who])
+        stage.states[self.who] = State(stage, MemoryLedger(stage.clock, owner=f"state-{stage.owners}"))
+
+
+class Backup(NamedTuple):
+    """Somebody copies a ledger."""
+
+    who: int
+
+    def happen(self, stage: Stage) -> None:
+        state = stage.states[self.who]
+        stage.kept.append((state, copy_of(state.ledger, stage)))
+
+
+class Restore(NamedTuple):
+    """Somebody puts the last copy back, of whichever state it is."""
+
+    def happen(self, stage: Stage) -> None:
+        if stage.kept and stage.kept[-1][0] in stage.states:
+            state, ledger = stage.kept.pop()
+            stage.lost.append(State(stage, state.ledger))
+            state.ledger = ledger
+
+
+WHO = st.integers(0, 1)
+SPANS = st.sampled_from(
+    [SECOND, 15 * SECOND, 40 * SECOND, 90 * SECOND, 3 * MINUTE, 20 * MINUTE, 2 * HOUR, 13 * HOUR, 25 * HOUR, 61 * DAY]
+)
+NO, NAPS = st.none(), st.sampled_from([3 * MINUTE, SECOND, 25 * HOUR])
+TOLD = st.sampled_from([Answer.REFUSED, Answer.REFUSED, Answer.SILENT, Answer.UNFIT, None])
+EVENTS: st.SearchStrategy[Any] = st.one_of(
+    st.builds(Visit, WHO, NO, NO, NAPS),
+    st.builds(Visit, WHO, st.integers(0, 110), NO, NAPS),
+    st.builds(Visit, WHO, NO, st.integers(1, 60), NAPS),
+    st.builds(Pass, SPANS),
+    st.builds(Pass, SPANS),
+    st.builds(Pass, st.just(61 * DAY)),
+    st.builds(
+        Befall,
+        st.sampled_from([Act.CREATE, Act.RETIRE]),
+        st.sampled_from(list(Fate)),
+        st.sampled_from([5 * SECOND, 30 * SECOND, 10 * MINUTE]),
+    ),
+    st.builds(Tell, st.lists(TOLD, min_size=1, max_size=12).map(tuple)),
+    st.builds(Role, st.booleans()),
+    st.builds(Lag, st.sampled_from([timedelta(0), 20 * SECOND, 16 * MINUTE]), st.sampled_from([timedelta(0), 8 * SECOND])),
+    st.builds(Ask, WHO, st.booleans()),
+    st.builds(EditOther, st.sampled_from(["x", "y"])),
+    st.builds(RemoveAnother, st.integers(0, 2)),
+    st.builds(Jump, st.sampled_from([-3 * MINUTE, -SECOND, 2 * MINUTE])),
+    st.builds(Reboot),
+    st.builds(Resume, WHO),
+    st.builds(LoseLedger, WHO),
+    st.builds(Backup, WHO),
+    st.builds(Restore),
+)  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------------------- tests
+
+
+def calm(stage: Stage) -> None:
+    """End all faults."""
+    stage.issuer._fates[Act.CREATE].clear()
+    stage.issuer._fates[Act.RETIRE].clear()
+    stage.prover.script.clear()
+    stage.application.roles.add(ROLE)
+    Lag(timedelta(0), timedelta(0)).happen(stage)
+
+
+def settle(stage: Stage) -> None:
+    """Let both states work in a calm world until nothing is left to do."""
+    calm(stage)
+    for _ in range(ROUNDS):
+        for who, state in enumerate(stage.states):
+            stage.advance(65 * MINUTE)
+            Resume(who).happen(stage)
+            state.visit()
+            stage.check()
+        if stage.settled():
+            break
+    stage.check(quiet=True)
+    assert stage.live_ours() == {stage.main_key()}
+    assert stage.works(stage.main())
+
+
+def play(slots: int | None, events: list[Any]) -> Stage:
+    note(f"play({slots}, {events})")
+    stage = Stage(slots)
+    for event in events:
+        stage.advance(SECOND)  # no two events at one moment, so that the oracle can tell before from after
+        event.happen(stage)
+        stage.check()
+    settle(stage)
+    return stage
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES <= 150)
+@given(slots=st.sampled_from([None, 2, 3]), begins=st.booleans(), events=st.lists(EVENTS, max_size=16))
+def test_whatever_happens_nothing_breaks_and_all_settles(slots: int | None, begins: bool, events: list[Any]) -> None:
+    play(slots, ([Visit(0), Visit(1), Pass(61 * DAY)] if begins else []) + events)
