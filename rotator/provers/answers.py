@@ -1,9 +1,9 @@
 """Reads what a token endpoint answered and says whether it speaks against the secret; it never repeats a body.
 
 Only a refusal of the client does: 401 with JSON, whatever its code, and 400 with `invalid_client`. Any other answer is
-silence about the value. Keycloak 26 says 401 `unauthorized_client` for a wrong secret, Entra 400 `unauthorized_client` for
-an unknown application, oidc-provider 400 `invalid_client` for an expired secret: the status and the code decide together.
-The code of the verdict, in contrast, is for people and alerts: it tells an expired secret from a wrong one where it can.
+silence about the value. Keycloak 26 says 401 `unauthorized_client` for a wrong secret, Entra 400 `unauthorized_client`
+for an unknown application, oidc-provider 400 `invalid_client` for an expired secret: status and code decide together.
+The code of the verdict, in contrast, is for people and alerts: it tells an expired secret from a wrong one if it can.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LEAST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(hours=6)
 MAX_TOKEN = 64 * 1024
 
-# Error numbers of Entra, from learn.microsoft.com/entra/identity-platform/reference-error-codes and issue reports. They may
+# Error numbers of Entra, from learn.microsoft.com/entra/identity-platform/reference-error-codes and reports. They may
 # change without notice, so they only refine the code; a number that is not here changes nothing.
 _AADSTS: Mapping[int, str] = {
     7000215: "invalid_client",
@@ -109,7 +109,7 @@ def read_answer(reply: Reply, cleaner: Cleaner, where: str, now: datetime) -> Gr
         return _silent(
             reply,
             "redirected",
-            f"{where} answers with a redirect ({reply.status}) to {target}. It is not followed, since the secret would go"
+            f"{where} answers with a redirect ({reply.status}) to {target}. It is not followed, as the secret would go"
             " along; set verify.token_url to the right address.",
         )
     try:
@@ -152,7 +152,7 @@ def _granted(reply: Reply, cleaner: Cleaner, where: str) -> Granted | Verdict:
 
 def _refusal(reply: Reply, error: _Error, cleaner: Cleaner, where: str, now: datetime) -> Verdict:
     refused = reply.status == 401 or (reply.status == 400 and error.code == "invalid_client")
-    code = _code(reply.status, error, refused)
+    code = _code(reply.status, error, refused=refused)
     vendor = _TRACE.sub("", error.description) or error.code
     said = cleaner.words(vendor) if vendor else ""
     label = f"{reply.status} {cleaner.words(error.code, 40)}".strip()
@@ -176,7 +176,7 @@ def _by_status(reply: Reply, where: str, now: datetime) -> Verdict:
     return _silent(reply, _status_code(reply.status) or "bad_answer", message, _wait(reply, now))
 
 
-def _code(status: int, error: _Error, refused: bool) -> str:
+def _code(status: int, error: _Error, *, refused: bool) -> str:
     for number in sorted(error.numbers & _AADSTS.keys()):
         # Under a status that refuses nobody, a code that speaks of the secret would mislead.
         if refused or _AADSTS[number] not in ("invalid_client", "expired_secret"):

@@ -1,8 +1,8 @@
 """Asks a token endpoint for a token with one secret and says what came of it; caches no token, repeats no request.
 
-Every proof is a raw client-credentials request (RFC 6749 section 4.4) on a connection of its own. No token library stands
-between: one that finds a token of an earlier secret in its cache calls a wrong secret good. Only the issuer's signing keys
-are kept, for some minutes.
+Every proof is a raw client-credentials request (RFC 6749 section 4.4) on a connection of its own. No token library
+stands between: one that finds a token of an earlier secret in its cache calls a wrong secret good. Only the issuer's
+signing keys are kept, for some minutes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _OPAQUE = "it is opaque. Say signature: unverified in verify.expect if that is h
 class ClientCredentialsProver:
     """The `Prover` for OAuth2 client credentials. Safe for use from several threads.
 
-    transport: how one request travels; None for the guarded one over TLS. The CA file is read at the first proof, and again
-    whenever it has changed.
+    transport: how one request travels; None for the guarded one over TLS. The CA file is read at the first proof,
+    and again whenever it has changed.
     """
 
     def __init__(self, request: ProofRequest, clock: Clock, *, transport: TransportFor | None = None) -> None:
@@ -41,7 +41,7 @@ class ClientCredentialsProver:
         self._where = host_of(request.token_url)
         self._keys: Keys | None = None
         if request.keys_url is not None:
-            self._keys = Keys(request.signature, request.keys_url, request.unsafe_plain_http, clock)
+            self._keys = Keys(request.signature, request.keys_url, clock, plain_http=request.unsafe_plain_http)
 
     def prove(self, client_id: str, values: Fields, now: datetime) -> Verdict:
         """Make one token request with these values and judge the token. See `rotator.ports.Prover`.

@@ -1,4 +1,4 @@
-"""Sends one request and reads one answer, each on a connection of its own; follows nothing, keeps nothing, trusts nobody.
+"""Sends one request and reads one answer, on a connection of its own; follows nothing, keeps nothing, trusts nobody.
 
 Whatever the other side does, an exchange ends within its deadline and within fixed bounds: no redirect is followed, no
 compressed body is taken (a small one may unpack to gigabytes), a body is read up to 256 KiB. The environment's proxies,
@@ -194,7 +194,7 @@ class _Backend(httpcore2.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
         """Connect to the first address of `host` that answers; each gets its share of the time that is left."""
-        addresses = self._addresses(host, port)
+        addresses, reason = self._addresses(host, port), "it has no address"
         for position, address in enumerate(addresses):
             share = self._deadline.left() / (len(addresses) - position)
             try:
@@ -273,7 +273,7 @@ def _resolve(host: str, port: int, answers: queue.SimpleQueue[list[str] | None])
 
 
 def _plainly(error: Exception) -> str:
-    """Return the operating system's or OpenSSL's own words for a failure to connect; they hold nothing that was sent."""
+    """Return the system's or OpenSSL's own words for a failure to connect; they hold nothing that was sent."""
     cause = error.args[0] if error.args else None
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"{cause.verify_message}; name the CA in verify.ca_file if it is your own".rstrip(".")

@@ -1,7 +1,8 @@
 """Says whether a token is a JWT that its issuer signed, and reads its claims; it believes no token about its own key.
 
-Accepted are RS256, PS256 and ES256 only: never `none`, and never an HMAC, whose key a published key set could be mistaken
-for (CVE-2022-29217 and its kin). A key is chosen by its id, for signatures only, and of the kind that the algorithm needs.
+Accepted are RS256, PS256 and ES256 only: never `none`, and never an HMAC, whose key a published key set could be
+mistaken for (CVE-2022-29217 and its kin). A key is chosen by its id, for signatures only, and of the kind that the
+algorithm needs.
 Key sets are kept for some minutes and fetched once more when a token names a key that is not in them.
 """
 
@@ -45,7 +46,7 @@ class Jwt:
 
 
 def parse(token: Secret) -> Jwt | Fault | None:
-    """Return header and claims of a JWT (RFC 7519), None for an opaque token, a fault for what only looks like a JWT."""
+    """Return header and claims of a JWT (RFC 7519), None for an opaque token, a fault for what only looks like one."""
     parts = token.reveal().split(".")
     if len(parts) not in (3, 5):
         return None
@@ -64,7 +65,7 @@ def parse(token: Secret) -> Jwt | Fault | None:
 class Keys:
     """The published keys of one issuer. Safe for use from several threads."""
 
-    def __init__(self, signature: Signature, url: str, plain_http: bool, clock: Clock) -> None:
+    def __init__(self, signature: Signature, url: str, clock: Clock, *, plain_http: bool) -> None:
         self._signature = signature
         self._url = url
         self._plain_http = plain_http
@@ -76,7 +77,7 @@ class Keys:
     def fault(self, token: Secret, parsed: Jwt, fetch: Fetch) -> Fault | None:
         """Return why the signature does not hold, None when it does.
 
-        Raises Unanswered (`keys_unreachable`, or `tls_failed`) when the keys cannot be had, which says nothing about the token.
+        Raises Unanswered (`keys_unreachable`, or `tls_failed`) when the keys cannot be had, which says nothing of it.
         """
         algorithm = parsed.header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in _KEY_TYPES:
@@ -119,7 +120,7 @@ class Keys:
         url = self._url
         if self._signature is Signature.JWKS:
             named = self._document(url, fetch).get("jwks_uri")
-            if not isinstance(named, str) or url_fault(named, self._plain_http):
+            if not isinstance(named, str) or url_fault(named, plain_http=self._plain_http):
                 raise Unanswered("keys_unreachable", f"The metadata at {host_of(url)} names no https address of keys.")
             url = named
         keys = self._document(url, fetch).get("keys")

@@ -62,14 +62,15 @@ class ProofRequest:
     deadline: timedelta = timedelta(seconds=15)
 
     def __post_init__(self) -> None:
-        self._require(url_fault(self.token_url, self.unsafe_plain_http), "verify.token_url", self.token_url)
+        self._require(url_fault(self.token_url, plain_http=self.unsafe_plain_http), "verify.token_url", self.token_url)
         if (self.keys_url is None) != (self.signature is Signature.UNVERIFIED):
             raise Misconfigured(
                 f"verify.expect.signature is {self.signature}, and the address of the keys is {self.keys_url}.",
                 hint="Say jwks (for an issuer whose metadata is known), jwks_url: URL, or unverified.",
             )
         if self.keys_url is not None:
-            self._require(url_fault(self.keys_url, self.unsafe_plain_http), "the address of the keys", self.keys_url)
+            fault = url_fault(self.keys_url, plain_http=self.unsafe_plain_http)
+            self._require(fault, "the address of the keys", self.keys_url)
         if self.proxy is not None:
             self._require(_proxy_fault(self.proxy), "verify.proxy", _without_userinfo(self.proxy))
             if self.unsafe_plain_http:
@@ -92,7 +93,7 @@ class ProofRequest:
             raise Misconfigured(f"{what} {fault}: {value}", hint="Correct it in the configuration.", code="unsafe_url")
 
 
-def url_fault(url: str, plain_http: bool) -> str | None:
+def url_fault(url: str, *, plain_http: bool) -> str | None:
     """Return why a secret, or trust in a key, may not go to this URL; None when it may.
 
     plain_http: whether http is allowed, which is to this machine only in any case.

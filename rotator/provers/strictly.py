@@ -1,4 +1,4 @@
-"""Reads JSON that a stranger wrote: bounded in depth, no key twice, no NaN; it raises one error for all that is wrong."""
+"""Reads JSON that a stranger wrote: bounded in depth, no key twice, no NaN; raises one error for all that is wrong."""
 
 from __future__ import annotations
 

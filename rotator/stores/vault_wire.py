@@ -21,7 +21,7 @@ from typing import Any
 
 import requests
 import urllib3.exceptions
-from hvac.adapters import RawAdapter  # type: ignore[import-untyped]
+from hvac.adapters import RawAdapter
 from requests.adapters import HTTPAdapter
 
 from rotator.clock import Clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -62,17 +63,18 @@ class VaultSide:
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("vault", marks=pytest.mark.vault)])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    made: Bench
-    if request.param == "memory":
-        made = MemoryBench(MemoryStore(ManualClock()))
-    elif request.param == "embedded":
-        made = EmbeddedBench(EmbeddedStore(tmp_path / "store", new_key(), SystemClock()))
-    else:
-        vault = VaultBench(request.getfixturevalue("vault_server"))
-        request.addfinalizer(vault.close)
-        made = VaultSide(vault.store(), vault)
-    yield made
-    made.store.close()
+    with ExitStack() as opened:
+        made: Bench
+        if request.param == "memory":
+            made = MemoryBench(MemoryStore(ManualClock()))
+        elif request.param == "embedded":
+            made = EmbeddedBench(EmbeddedStore(tmp_path / "store", new_key(), SystemClock()))
+        else:
+            vault = VaultBench(request.getfixturevalue("vault_server"))
+            opened.callback(vault.close)
+            made = VaultSide(vault.store(), vault)
+        opened.callback(made.store.close)
+        yield made
 
 
 @pytest.fixture(params=["consumers", "staging"])

@@ -81,9 +81,10 @@ def write(folder: Path, text: str, name: str = "config.yaml") -> tuple[Path, lis
     """Write a file without its marks and return its path and the places that were marked, as `line:column`."""
     places = []
     for number, line in enumerate(text.split("\n"), 1):
-        while MARK in line:
-            places.append(f"{number}:{line.index(MARK) + 1}")
-            line = line.replace(MARK, "", 1)
+        before = 0
+        for part in line.split(MARK)[:-1]:
+            before += len(part)
+            places.append(f"{number}:{before + 1}")
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text.replace(MARK, ""), encoding="utf-8")

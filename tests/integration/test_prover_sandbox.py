@@ -1,4 +1,4 @@
-"""The rules of real partners, against the sandbox's issuers over TLS: Kontrolle+, Screening Eagle's habits, Netwrix's."""
+"""The rules of real partners, against the sandbox's issuers over TLS: Kontrolle+, Screening Eagle, Netwrix."""
 
 from __future__ import annotations
 

@@ -353,7 +353,7 @@ def test_plugins_of_pydantic_never_see_the_configuration(tmp_path: Path) -> None
         "import importlib.metadata as m; m.entry_points = lambda **_: sys.exit('plugins were looked for')\n"
         "load(Path(sys.argv[1])); assert 'pydantic.plugin._loader' not in sys.modules"
     )
-    done = subprocess.run(  # noqa: S603  this interpreter, our own words
+    done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "config.yaml")], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")

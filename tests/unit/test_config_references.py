@@ -34,7 +34,8 @@ def test_a_reference_is_read_and_shown(written: str, meant: Reference, shown: st
 
 @pytest.mark.parametrize("written", [
     "", "x", "env", "env:", "env:A-B", "env:1", "ENV:A", "file:", "file:  ", "file:~/x", "cred:", "cred:a/b", "cred:..",
-    "cred:.a", "vault:", "vault:main", "vault:main/a", "vault:main#f", "vault:main/#f", "vault:main/a#", "vault:Main/a#f",
+    "cred:.a", "vault:", "vault:main", "vault:main/a", "vault:main#f", "vault:main/#f", "vault:main/a#",
+    "vault:Main/a#f",
     "vault:main/../a#f", "http://x", 1, None, ["env:A"],
 ])  # fmt: skip
 def test_anything_else_is_refused_without_repeating_it(written: object) -> None:
@@ -44,7 +45,8 @@ def test_anything_else_is_refused_without_repeating_it(written: object) -> None:
 
 
 @pytest.mark.parametrize(("content", "value"), [
-    (b"v", "v"), (b"v\n", "v"), (b"v\r\n", "v"), (b"v\n\n", "v\n"), (b" v ", " v "), (b"v\r", "v\r"), ("ü".encode(), "ü"),
+    (b"v", "v"), (b"v\n", "v"), (b"v\r\n", "v"), (b"v\n\n", "v\n"), (b" v ", " v "), (b"v\r", "v\r"),
+    ("ü".encode(), "ü"),
 ])  # fmt: skip
 def test_one_newline_at_the_end_of_a_file_is_not_part_of_the_secret(tmp_path: Path, content: bytes, value: str) -> None:
     (tmp_path / "s").write_bytes(content)

@@ -1,4 +1,4 @@
-"""What an endpoint's answer means: the tables of real issuers, the two shapes of errors, and everything that is silence."""
+"""What an endpoint's answer means: the tables of real issuers, the two shapes of errors, and all that is silence."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def test_a_short_secret_is_masked_whole() -> None:
 
 
 def test_the_line_ends_of_a_private_key_do_not_hide_it() -> None:
-    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEF\nAASCBKcwggSjAgEAAoIBAQC7VJTU\n-----END PRIVATE KEY-----\n"
+    body = "MIIEvQIBADANBgkqhkiG9w0BAQEF\nAASCBKcwggSjAgEAAoIBAQC7VJTU"
+    key = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
     echoed = "bad key MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTU here"
     assert Cleaner([Secret(key)]).words(echoed) == f"bad key {MASK} here"
 

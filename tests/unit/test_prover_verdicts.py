@@ -181,7 +181,7 @@ def _public_pem() -> bytes:
 
 
 def _forged_with_the_public_key() -> str:
-    """The classic confusion: an HMAC keyed with what everybody can read. PyJWT refuses to make one, so it is made here."""
+    """The classic confusion: an HMAC keyed with what everybody can read. PyJWT refuses to, so it is made here."""
     import hashlib
     import hmac
 

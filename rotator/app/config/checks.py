@@ -64,7 +64,7 @@ def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
 
 
 def warnings(known: Known, entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield one line for each thing that is probably not meant. Without line numbers: looking them up costs too much."""
+    """Yield one line for each thing that is probably not meant. Without line numbers: they would cost too much."""
     entries = list(entries)
     if not entries:
         yield f"{known.main.path}: no credentials; nothing will ever be rotated"

@@ -147,9 +147,11 @@ def _check_defaults(main: Source, pending: list[Pending]) -> None:
     try:
         Credential.model_validate({"policy": {}, "verify": {}, **sections}, context={"base": main.base})
     except ValidationError as error:
-        for fault in explain(error, Credential, sections):
-            if fault.path[:1] and fault.path[0] in sections and not fault.message.endswith("is missing"):
-                pending.append(Pending(main, ("defaults", *fault.path), fault.message, fault.hint, fault.at_key))
+        pending.extend(
+            Pending(main, ("defaults", *fault.path), fault.message, fault.hint, fault.at_key)
+            for fault in explain(error, Credential, sections)
+            if fault.path[:1] and fault.path[0] in sections and not fault.message.endswith("is missing")
+        )
 
 
 def _check_entries(known: Known, found: list[Entry], pending: list[Pending]) -> None:
@@ -165,7 +167,7 @@ def _check_entries(known: Known, found: list[Entry], pending: list[Pending]) -> 
             if _of_another_kind(known, entry):
                 faults = [fault for fault in faults if fault.path[:1] != ("provider",)]
                 entry.sound = replace(entry.sound, provider=None)
-            pending.extend(entry.fault(fault.path, fault.message, fault.hint, fault.at_key) for fault in faults)
+            pending.extend(entry.fault(fault.path, fault.message, fault.hint, at_key=fault.at_key) for fault in faults)
         else:
             entry.model = model
             entry.sound = Sound(model.provider, model.store, model.verify, model.policy)

@@ -81,7 +81,7 @@ class Entry:
         """Say whether the defaults have a value there."""
         return _has(self.main.data.get("defaults"), path)
 
-    def fault(self, path: KeyPath, message: str, hint: str = "", at_key: bool = False) -> Pending:
+    def fault(self, path: KeyPath, message: str, hint: str = "", *, at_key: bool = False) -> Pending:
         """Return a fault at a path of this credential, placed in the defaults when its value comes from there."""
         if path and not self.says(path) and self.inherits(path):
             return Pending(self.main, ("defaults", *path), message, hint, at_key)
