@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from typing import Final
 
 import click
@@ -68,6 +67,8 @@ def _usage_hint(error: click.UsageError) -> str:
 
 
 def _unexpected(talk: Talk, error: BaseException) -> None:
+    import traceback
+
     kind = type(error).__name__
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" in {os.path.basename(last[0].filename)}, line {last[0].lineno}" if last else ""

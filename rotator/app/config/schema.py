@@ -329,11 +329,11 @@ class Audit(Section):
 class Defaults(Section):
     """Keys of `policy`, `verify` and `store` that hold for every credential that does not say otherwise."""
 
-    policy: Annotated[dict[str, Any], OR_EMPTY] = Field(default_factory=dict)
+    policy: Annotated[dict[str, Any], OR_EMPTY] = Field(default={})
     """As under a credential."""
-    verify: Annotated[dict[str, Any], OR_EMPTY] = Field(default_factory=dict)
+    verify: Annotated[dict[str, Any], OR_EMPTY] = Field(default={})
     """As under a credential."""
-    store: Annotated[dict[str, Any], OR_EMPTY] = Field(default_factory=dict)
+    store: Annotated[dict[str, Any], OR_EMPTY] = Field(default={})
     """As under a credential."""
 
 
@@ -352,7 +352,7 @@ class File(Section):
     """Who issues versions, by a name of your choice."""
     defaults: Annotated[Defaults, OR_EMPTY] = Field(default_factory=Defaults)
     """What holds for every credential that does not say otherwise."""
-    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = Field(default_factory=list)
+    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = Field(default=[])
     """What is tracked."""
     service: Annotated[Service, OR_EMPTY] = Field(default_factory=Service)
     """How the program works."""
@@ -369,5 +369,5 @@ class IncludedFile(Section):
 
     version: Version = 1
     """The version of this grammar."""
-    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = Field(default_factory=list)
+    credentials: Annotated[list[Any], OR_NONE_OF_THEM] = Field(default=[])
     """What is tracked."""
