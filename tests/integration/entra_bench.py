@@ -77,8 +77,8 @@ def entra_bench(folder: Path, weather: Weather | None = None, world: World | Non
     """Run a sandbox and a provider for it. folder: for the sandbox's files."""
     with Sandbox.start(folder, weather=weather or Weather.calm(), seed=7, world=world or demo_world()) as sandbox:
         settings = settings_for(sandbox)
-        provider = EntraProvider(settings, SystemClock())
+        bench = EntraBench(sandbox, settings, EntraProvider(settings, SystemClock()))
         try:
-            yield EntraBench(sandbox, settings, provider)
+            yield bench
         finally:
-            provider.close()
+            bench.provider.close()
