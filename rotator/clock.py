@@ -7,9 +7,9 @@ too, see clock_gettime(2)), and says that it cannot know otherwise.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,4 +121,4 @@ def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return f"process-{uuid.uuid4()}"
+        return f"process-{secrets.token_hex(16)}"

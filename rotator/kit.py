@@ -6,7 +6,7 @@ is the only function that makes one, so the order cannot be got wrong.
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -73,7 +73,7 @@ class Kit:
     def intent(self, act: Act, **facts: object) -> Intent:
         """Return the intent to make a mutating call now."""
         sent, name = self.clock.instant(), self.credential.name
-        return Intent(uuid.uuid4().hex, name, act, sent, **facts)  # type: ignore[arg-type]
+        return Intent(secrets.token_hex(16), name, act, sent, **facts)  # type: ignore[arg-type]
 
 
 def carry_out(kit: Kit, intent: Intent, event: Event, call: Callable[[], T], *changes: Change) -> T:

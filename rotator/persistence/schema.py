@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
-import uuid
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -76,7 +76,7 @@ def make(connection: Connection) -> None:
 
 def new_owner() -> str:
     """Return a random id for a state, by which it knows its own claims again after a crash."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def owner(connection: sqlite3.Connection) -> str | None:
