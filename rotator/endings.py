@@ -97,10 +97,32 @@ def finish_retiring(kit: Kit, tracked: Tracked, scene: Scene) -> tuple[str, ...]
     if scene.staging is None or not scene.staging.retiring:
         return ()
     claim = Claim.take(kit, _same_retiring)
+    if _withdrawn(kit, claim):
+        return ()
     known = {one.key_id: one for one in tracked.versions}
     versions = [known.get(key_id) or _unknown(kit, key_id, scene) for key_id in claim.document.retiring]
     _see_successor_works(kit, claim.document.retiring)
     return _remove_published(kit, claim, versions, Reason.GRACE_OVER.value)
+
+
+def _withdrawn(kit: Kit, claim: Claim) -> bool:
+    """Take back the end of a version that a person has put before consumers again; say whether there was one."""
+    key_id = key_in(kit, kit.store.consumers.read(kit.credential.path).fields)
+    if key_id not in claim.document.retiring:
+        return False
+    for intent in kit.ledger.unsettled(kit.credential.name):
+        if intent.act is Act.RETIRE and intent.key_id == key_id:
+            event = kit.event(EventName.VERSION_RETIRED, key_id=key_id, outcome=Outcome.REFUSED)
+            event = replace(event, rotation_id=intent.rotation_id, detail="resolved: consumers read it again")
+            kit.ledger.record(event, settled(intent, Outcome.REFUSED))
+    claim.release(retiring=tuple(one for one in claim.document.retiring if one != key_id))
+    return True
+
+
+def put_off_retiring(kit: Kit, scene: Scene) -> None:
+    """Give up the claim of a retirement that cannot go on, so that a rotation can; its end stays published."""
+    if scene.staging is not None and scene.staging.stage is Stage.RETIRING:
+        Claim.take(kit, _same_retiring).release()
 
 
 def _same_retiring(present: StagingDocument | None) -> StagingDocument:

@@ -13,7 +13,6 @@ names is an orphan:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -80,10 +79,9 @@ def reconcile(kit: Kit, scene: Scene) -> Tracked:
     Stopped anywhere: the next look finds the same and does the rest. Raises Broken when somebody has changed or deleted
     what consumers read.
     """
-    tracked = kit.ledger.tracked(kit.credential.name)
-    if tracked is None:
-        tracked = first_sight(kit)
-    tracked = _find_current(kit, tracked, scene)
+    before = kit.ledger.tracked(kit.credential.name) or first_sight(kit)
+    _renew_graces(kit, before, scene)
+    tracked = _find_current(kit, before, scene)
     return _find_previous(kit, tracked, scene)
 
 
@@ -297,8 +295,7 @@ def _find_previous(kit: Kit, tracked: Tracked, scene: Scene) -> Tracked:
     """Take versions into the ledger that another state, or a lost one, has left in their grace."""
     known = {one.key_id for one in tracked.versions}
     current = key_in(kit, scene.document.fields)
-    bases = {one.key_id: one.base_version for one in scene.staging.previous} if scene.staging else {}
-    _renew_graces(kit, tracked, scene, bases)
+    bases = _bases(scene)
     retiring = set(scene.staging.retiring) if scene.staging else set()
     unknown = [one for one in scene.listing.versions if kit.owns(one.tag) and one.key_id not in known | {current}]
     if unknown and any(one.key_id not in bases for one in unknown):
@@ -325,11 +322,21 @@ def _find_previous(kit: Kit, tracked: Tracked, scene: Scene) -> Tracked:
     return _known(kit)
 
 
-def _renew_graces(kit: Kit, tracked: Tracked, scene: Scene, bases: Mapping[str, int]) -> None:
-    """Begin the grace anew of what another state has shown again and replaced again since this one last looked."""
-    for one in tracked.versions:
-        if one.state is VersionState.PREVIOUS and bases.get(one.key_id, 0) > (one.store_version or 0):
-            again = replace(one, store_version=bases[one.key_id], displaced=seen_now(scene))
+def _bases(scene: Scene) -> dict[str, int]:
+    """Return what is in its grace by the staging document, with the version of the consumers' document that has it."""
+    return {one.key_id: one.base_version for one in scene.staging.previous} if scene.staging else {}
+
+
+def _renew_graces(kit: Kit, tracked: Tracked, scene: Scene) -> None:
+    """Begin the grace anew of what was shown again and replaced again since this state last looked."""
+    replaced = [one for one in tracked.versions if one.state is VersionState.PREVIOUS]
+    current = current_version(tracked)
+    if not replaced or current is None or current.store_version == scene.document.version:
+        return
+    shown = {**_bases(scene), **_in_history(kit)}
+    for one in replaced:
+        if one.key_id != key_in(kit, scene.document.fields) and shown.get(one.key_id, 0) > (one.store_version or 0):
+            again = replace(one, store_version=shown[one.key_id], displaced=seen_now(scene))
             event = kit.event(EventName.STATE_REBUILT, key_id=one.key_id, store_version=again.store_version)
             event = replace(event, detail="consumers read it again meanwhile; it is in its grace from now")
             kit.ledger.record(event, replace(again, retire_after=full_grace(kit, scene)))

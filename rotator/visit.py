@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.document import ours_in
-from rotator.endings import begin_grace_anew, finish_retiring, grace_left, note_expired, retire
+from rotator.endings import begin_grace_anew, finish_retiring, grace_left, note_expired, put_off_retiring, retire
 from rotator.errors import Broken, Busy, NoFreeSlot, Refused, RotatorError, Transient, Unproved
 from rotator.kit import Kit
 from rotator.lifecycle import begin, live
@@ -67,11 +67,14 @@ class Visit:
         """Do all that is due. Raises the first thing that hinders it; what was done before stays done."""
         scene = self._finish(read(self.kit))
         tracked = reconcile(self.kit, scene)
-        self.retired += finish_retiring(self.kit, tracked, scene)
         dead = self._is_dead(tracked, scene)
-        if dead and self._back_to_the_one_before(tracked, scene):
-            return
-        self._retire(self._tracked(), scene)
+        if dead:  # without a successor that works nothing is retired, and what waits to be must not keep others waiting
+            put_off_retiring(self.kit, scene)
+            if self._back_to_the_one_before(tracked, scene):
+                return
+        else:
+            self.retired += finish_retiring(self.kit, tracked, scene)
+            self._retire(self._tracked(), scene)
         self.wait = sight(self.kit, scene)
         if self.wait == timedelta(0):
             self.swept += sweep(self.kit)
@@ -164,9 +167,14 @@ class Visit:
                 elif left <= timedelta(0):
                     ending.append(version)
         if ending:
-            reason = Reason.EMERGENCY if hurry else Reason.GRACE_OVER
+            reason = Reason.EMERGENCY if hurry or any(map(self._cut_short, ending)) else Reason.GRACE_OVER
             self.retired += retire(kit, ending, reason.value)
             self.reason = self.reason or reason.value
+
+    def _cut_short(self, version: Version) -> bool:
+        """Say whether a version has no grace because it was replaced in an emergency."""
+        rotation = self.kit.ledger.rotation(version.displaced.by) if version.displaced is not None else None
+        return rotation is not None and rotation.emergency
 
     # -------------------------------------------------------------------------------------------------------- rotate
 

@@ -37,7 +37,8 @@ class Crash(BaseException):
 class Tape:
     """Counts the calls. die_at: the crossing at which the process dies; every call has two, before and after it.
 
-    hooks: called with the name of each call right before it is made, after the counting.
+    hooks: called with the name of each call right before it is made, after the counting; one that raises keeps it from
+    being made. after: called with the name right after it was made; one that raises loses its answer.
     """
 
     die_at: int | None = None
@@ -45,6 +46,7 @@ class Tape:
     crossings: int = 0
     calls: list[str] = field(default_factory=list)
     hooks: list[Callable[[str], None]] = field(default_factory=list)
+    after: list[Callable[[str], None]] = field(default_factory=list)
 
     def cross(self) -> None:
         """Pass a point at which a process may die; the dead pass none, whatever they would like to tidy up."""
@@ -61,6 +63,8 @@ class Tape:
         for hook in self.hooks:
             hook(name)
         answer = act()
+        for hook in self.after:
+            hook(name)
         self.cross()
         return answer
 

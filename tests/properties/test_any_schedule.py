@@ -1,4 +1,4 @@
-"""Any schedule of visits, crashes, faults, people and two states: nothing breaks on the way, and all settles at the end.
+"""Any schedule of visits, crashes, faults and people, with two states: nothing breaks on the way, and all settles.
 
 The oracle of the world looks after every event. At the end the faults stop, a person resumes what is parked, and then
 exactly one version of ours must be left at the issuer: the one that consumers read. The prover may refuse and stay
@@ -9,20 +9,21 @@ time does not pass its end: those are bad days with tests of their own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from rotator.clock import Instant
-from rotator.model import Act, Event, EventName, VersionState
+from rotator.errors import Denied, OutcomeUnknown, RotatorError, Transient
+from rotator.model import Act, Event, EventName, Outcome
 from rotator.planner import current_version
 from rotator.ports import Answer
-from tests.fakes.memory_issuer import PORTAL, Fate, MemoryIssuer
+from tests.fakes.memory_issuer import Fate, MemoryIssuer
 from tests.fakes.memory_ledger import MemoryLedger
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.tape import Crash
@@ -60,6 +61,8 @@ class Stage(World):
         self.true = TrueClock(self.issuer)
         self.store = MemoryStore(self.true)
         self.lost: list[State] = []
+        self.upsets: list[Upset] = []
+        self.by_hand: set[int] = set()
         self.kept: list[tuple[State, MemoryLedger]] = []
         self.jumped = timedelta(0)
         self.owners = 0
@@ -90,10 +93,25 @@ class Stage(World):
 
     def _proofs(self) -> list[str]:
         """I4, but for a process that sleeps when the write has already left it: nobody can keep that one back."""
-        return [one for one in super()._proofs() if not (self.slept_in_write and "long after" in one)]
+        found = [one for one in super()._proofs() if not (self.slept_in_write and "long after" in one)]
+        by_hand = tuple(f"I4: version {number} " for number in self.by_hand)
+        return [one for one in found if not one.startswith(by_hand)] if by_hand else found
+
+    def _consumers(self) -> list[str]:
+        """I1, I3, I5: what a person writes is no second change of a rotation."""
+        return [one for one in super()._consumers() if not (self.by_hand and one.startswith("I5"))]
 
     def _bounds(self) -> list[str]:
         return []  # the slots bound it, where there are any
+
+    def upset(self, who: int, name: str, *, made: bool) -> None:
+        """Let a call to the store fail, if that was to befall it."""
+        for one in self.upsets:
+            if one.who == who and one.call == name and (one.how is Mood.LOST) == made:
+                one.skip -= 1
+                if one.skip < 0:
+                    self.upsets.remove(one)
+                    raise one.error()
 
     def left(self) -> timedelta | None:
         """Return how long what consumers read is valid."""
@@ -123,6 +141,47 @@ def copy_of(ledger: MemoryLedger, stage: Stage) -> MemoryLedger:
 # -------------------------------------------------------------------------------------------------------------- events
 
 
+class Mood(Enum):
+    """How a call to the store fails."""
+
+    DOWN = "down"  # not done, and said so
+    DENIED = "denied"  # not done, and said so
+    NEVER = "never"  # not done, the answer is lost
+    LOST = "lost"  # done, the answer is lost
+
+
+@dataclass
+class Upset:
+    """The call of a state to the store that fails. skip: so many of them do not."""
+
+    who: int
+    call: str
+    how: Mood
+    skip: int
+
+    def error(self) -> RotatorError:
+        """Return what the store raises."""
+        if self.how is Mood.DOWN:
+            return Transient(f"{self.call}: the store is sealed.", hint="Unseal it.")
+        if self.how is Mood.DENIED:
+            return Denied(f"{self.call} is not allowed.", hint="Allow it.")
+        return OutcomeUnknown(f"{self.call}: the answer was lost.", hint="Look.")
+
+
+class Trip(NamedTuple):
+    """A later call of a state to the store fails."""
+
+    who: int
+    call: str
+    how: Mood
+    skip: int
+
+    def happen(self, stage: Stage) -> None:
+        unclear = self.how in (Mood.NEVER, Mood.LOST)
+        if self.call.endswith("write") or not unclear:
+            stage.upsets.append(Upset(self.who, self.call, self.how, self.skip))
+
+
 class Visit(NamedTuple):
     """A state visits. crash_at: the crossing at which it dies. asleep_at: the call at which it sleeps, and the other
     state visits meanwhile."""
@@ -141,6 +200,7 @@ class Visit(NamedTuple):
         def sleep(name: str) -> None:
             nonlocal calls
             calls += 1
+            stage.upset(self.who, name, made=False)
             if calls == self.asleep_at:
                 stage.slept_in_write |= name == "consumers.write"
                 Pass(self.for_so_long).happen(stage)
@@ -148,9 +208,11 @@ class Visit(NamedTuple):
                 stage.advance(SECOND)
 
         state.tape.hooks[:] = [sleep]
+        state.tape.after[:] = [lambda name: stage.upset(self.who, name, made=True)]
         with suppress(Crash):
             state.visit()
         state.tape.hooks.clear()
+        state.tape.after.clear()
         state.tape.die_at = None
 
 
@@ -226,6 +288,20 @@ class EditOther(NamedTuple):
         fields = stage.main()
         if fields is not None:
             stage.store.consumers.put(stage.credential.path, fields.merged({"note": self.text}))
+
+
+class PutBack(NamedTuple):
+    """Somebody writes an earlier version again that still works."""
+
+    def happen(self, stage: Stage) -> None:
+        consumers, path, key_id = stage.store.consumers, stage.credential.path, stage.main_key()
+        found = [consumers.read(path, number).fields for number in consumers.history(path)]
+        dying = [intent.key_id for state in (*stage.states, *stage.lost) for intent in state.ledger.intents.values()
+                 if intent.act is Act.RETIRE and intent.outcome in (None, Outcome.UNKNOWN)]  # fmt: skip
+        found = [one for one in found if one is not None and one.text("key_id") not in (key_id, *dying)]
+        found = [one for one in found if stage.works(one)]
+        if found and found[-1] is not None:
+            stage.by_hand.add(consumers.put(path, found[-1]).version)
 
 
 class RemoveAnother(NamedTuple):
@@ -327,9 +403,17 @@ EVENTS: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(Tell, st.lists(TOLD, min_size=1, max_size=12).map(tuple)),
     st.builds(Role, st.booleans()),
-    st.builds(Lag, st.sampled_from([timedelta(0), 20 * SECOND, 16 * MINUTE]), st.sampled_from([timedelta(0), 8 * SECOND])),
+    st.builds(Lag, st.sampled_from([0 * SECOND, 20 * SECOND, 16 * MINUTE]), st.sampled_from([0 * SECOND, 8 * SECOND])),
     st.builds(Ask, WHO, st.booleans()),
+    st.builds(
+        Trip,
+        WHO,
+        st.sampled_from(["consumers.write", "staging.write", "consumers.read", "staging.read", "staging.erase"]),
+        st.sampled_from(list(Mood)),
+        st.integers(0, 8),
+    ),
     st.builds(EditOther, st.sampled_from(["x", "y"])),
+    st.builds(PutBack),
     st.builds(RemoveAnother, st.integers(0, 2)),
     st.builds(Jump, st.sampled_from([-3 * MINUTE, -SECOND, 2 * MINUTE])),
     st.builds(Reboot),
@@ -348,6 +432,7 @@ def calm(stage: Stage) -> None:
     stage.issuer._fates[Act.CREATE].clear()
     stage.issuer._fates[Act.RETIRE].clear()
     stage.prover.script.clear()
+    stage.upsets.clear()
     stage.application.roles.add(ROLE)
     Lag(timedelta(0), timedelta(0)).happen(stage)
 
