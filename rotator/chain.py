@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from json.encoder import encode_basestring as _quoted  # RFC 8785, section 3.2.2.2: nothing but what must be is escaped
 from typing import Final
 
 from rotator.model import Event
@@ -48,6 +49,9 @@ KEYS: Final = (
 """The keys of a record, in the order in which they are shown."""
 
 _EXACT: Final = 2**53  # above it RFC 8785 has no exact form for a whole number
+_WHOLE: Final = frozenset(KEYS)
+_SORTED: Final = tuple(sorted(_WHOLE - {"hash"}))
+_TEMPLATE: Final = "{" + ",".join(f'"{key}":%s' for key in _SORTED) + "}"
 
 
 # ----------------------------------------------------------------------------------------------------------- making
@@ -81,9 +85,19 @@ def link(record: Record, previous: str) -> str:
     What the record says of `hash` and `prev_hash` is not looked at. Raises TypeError for a value that is neither text
     nor a whole number below 2**53 nor None.
     """
+    if record.keys() == _WHOLE:  # the template says what `canonical` would, in a third of the time
+        values = [previous if key == "prev_hash" else record[key] for key in _SORTED]
+        spelt = [_quoted(one) if type(one) is str else "null" if one is None else _whole(one) for one in values]
+        return hashlib.sha256((_TEMPLATE % tuple(spelt)).encode("utf-8", "backslashreplace")).hexdigest()
     content: dict[str, Value] = {**record, "prev_hash": previous}
     content.pop("hash", None)
     return hashlib.sha256(canonical(content)).hexdigest()
+
+
+def _whole(value: Value) -> str:
+    if type(value) is int and -_EXACT < value < _EXACT:
+        return str(value)
+    raise TypeError("a record holds texts, whole numbers below 2**53 and None")
 
 
 def canonical(record: dict[str, Value]) -> bytes:
@@ -136,6 +150,7 @@ class Flaw(StrEnum):
     EDITED = "edited"  # the record is not the one its hash was made of
     UNLINKED = "unlinked"  # it is whole, and follows another record than the one before it
     CUT = "cut"  # the records end before the head that was kept apart, or end otherwise
+    FORGED = "forged"  # a checkpoint says what is not so, or its signature was not made with the key it names
 
 
 @dataclass(frozen=True, slots=True)
