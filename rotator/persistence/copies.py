@@ -17,7 +17,6 @@ from rotator.errors import ChainBroken, StateUnusable
 from rotator.persistence import marks, places, schema
 from rotator.persistence.database import Access, Database
 from rotator.persistence.faults import damaged
-from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.lock import StateLock
 from rotator.persistence.reading import Reader
 from rotator.persistence.trail import Verified
@@ -46,6 +45,8 @@ def restore(
     that says where it came from; `expected_head` is the head that is known elsewhere, and what it misses is named. Only
     then is it moved to its place, in one step. Raises StateUnusable, ChainBroken, Busy when a process has the state.
     """
+    from rotator.persistence.ledger import SqlLedger
+
     database, source = database.absolute(), source.absolute()
     with StateLock(database, clock, "restore"):
         stamp = f"{clock.now():%Y%m%dT%H%M%SZ}"
