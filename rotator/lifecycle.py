@@ -235,7 +235,7 @@ def verify(run: Run) -> None:
     kit = run.kit
     with run.step("verify") as words:
         values = staged_values(run)
-        faded = None if run.rotation.reason is Reason.REVERTED else fading(kit, values)
+        faded = _faded(run, values)
         try:
             if faded is not None:
                 raise faded
@@ -249,6 +249,11 @@ def verify(run: Run) -> None:
         words.append(run.proof.sentence)
         event = run.event(EventName.VERSION_PROVED, key_id=run.rotation.key_id, detail=run.proof.sentence)
         kit.ledger.record(event, run.put(phase=Phase.PROVED, proofs=run.proof.proofs))
+
+
+def _faded(run: Run, values: Fields | None) -> Unproved | None:
+    """Return the error for a candidate that waited too long; what is shown again is at its end anyway."""
+    return None if values is None or run.rotation.reason is Reason.REVERTED else fading(run.kit, values)
 
 
 def _compared(run: Run, failure: Unproved) -> Unproved:
@@ -287,10 +292,10 @@ def promote(run: Run) -> None:
                 promoted(run, document)
                 break
             run.settle(Outcome.REFUSED, f"the document is at version {document.version}, and not ours")
-            conflict = conflict_of(run, document)
-            if conflict is not None:
-                words.append(conflict.message)
-                run.give_up(conflict)
+            hindered = conflict_of(run, document) or _faded(run, run.claim.document.values)
+            if hindered is not None:
+                words.append(hindered.message)
+                run.give_up(hindered)
                 return
             values = announce_and_prove(run, document)
             if values is None:

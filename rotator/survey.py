@@ -299,7 +299,7 @@ def _find_previous(kit: Kit, tracked: Tracked, scene: Scene) -> Tracked:
     retiring = set(scene.staging.retiring) if scene.staging else set()
     unknown = [one for one in scene.listing.versions if kit.owns(one.tag) and one.key_id not in known | {current}]
     if unknown and any(one.key_id not in bases for one in unknown):
-        bases = {**_in_history(kit), **bases}
+        bases = {**_in_history(kit, scene.document.version), **bases}
     found = [one for one in unknown if one.key_id in bases and one.key_id not in retiring]
     settled = kit.ledger.known_key_ids(kit.credential.name, _lists_lag_since(kit, scene)) if found else frozenset()
     for one in found:
@@ -333,7 +333,7 @@ def _renew_graces(kit: Kit, tracked: Tracked, scene: Scene) -> None:
     current = current_version(tracked)
     if not replaced or current is None or current.store_version == scene.document.version:
         return
-    shown = {**_bases(scene), **_in_history(kit)}
+    shown = {**_bases(scene), **_in_history(kit, scene.document.version)}
     for one in replaced:
         if one.key_id != key_in(kit, scene.document.fields) and shown.get(one.key_id, 0) > (one.store_version or 0):
             again = replace(one, store_version=shown[one.key_id], displaced=seen_now(scene))
@@ -342,11 +342,16 @@ def _renew_graces(kit: Kit, tracked: Tracked, scene: Scene) -> None:
             kit.ledger.record(event, replace(again, retire_after=full_grace(kit, scene)))
 
 
-def _in_history(kit: Kit) -> dict[str, int]:
-    """Return every key id in the readable versions of the consumers' document, with the newest version that has it."""
+def _in_history(kit: Kit, until: int | None = None) -> dict[str, int]:
+    """Return every key id in the readable versions of the consumers' document, with the newest version that has it.
+
+    until: the version of the scene. What was written since is perhaps current, and in no case in its grace already.
+    """
     consumers, path = kit.store.consumers, kit.credential.path
     found: dict[str, int] = {}
     for number in consumers.history(path):
+        if until is not None and number > until:
+            break
         key_id = key_in(kit, consumers.read(path, number).fields)
         if key_id is not None:
             found[key_id] = number

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -275,8 +276,10 @@ class Ask(NamedTuple):
     emergency: bool
 
     def happen(self, stage: Stage) -> None:
-        stage.hurried |= self.emergency
-        stage.states[self.who].ask(emergency=self.emergency)
+        tracked = stage.states[self.who].ledger.tracked(NAME)
+        if tracked is None or tracked.request is None:  # each is answered by a rotation of its own, and takes its time
+            stage.hurried |= self.emergency
+            stage.states[self.who].ask(emergency=self.emergency)
 
 
 class EditOther(NamedTuple):
@@ -468,3 +471,38 @@ def play(slots: int | None, events: list[Any]) -> Stage:
 @given(slots=st.sampled_from([None, 2, 3]), begins=st.booleans(), events=st.lists(EVENTS, max_size=16))
 def test_whatever_happens_nothing_breaks_and_all_settles(slots: int | None, begins: bool, events: list[Any]) -> None:
     play(slots, ([Visit(0), Visit(1), Pass(61 * DAY)] if begins else []) + events)
+
+
+# -------------------------------------------------------------------------------------------- one sleeps, the other works
+
+
+FAULTS: dict[str, tuple[Any, ...]] = {
+    "no fault": (),
+    "the role is missing": (Role(False),),
+    "the answer to the creation is lost": (Befall(Act.CREATE, Fate.LOST),),
+    "the creation takes effect late": (Befall(Act.CREATE, Fate.LATE, 10 * MINUTE),),
+    "the answer to the retirement is lost": (Befall(Act.RETIRE, Fate.LOST),),
+    "the answer to the promotion is lost": (Trip(0, "consumers.write", Mood.LOST, 0),),
+    "the endpoint refuses a while": (Tell((None, None, *[Answer.REFUSED] * 5)),),
+}
+BEFORE: dict[str, tuple[Any, ...]] = {
+    "first version": (),
+    "first version, B has looked": (Visit(1, 4),),
+    "replacement": (Visit(0), Visit(1), Pass(61 * DAY)),
+    "replacement, B knows nothing": (Visit(0), Pass(61 * DAY)),
+    "retirement": (Visit(0), Visit(1), Pass(61 * DAY), Visit(0), Visit(1), Pass(25 * HOUR)),
+    "recovery": (Visit(0), Visit(1), Pass(61 * DAY), Visit(0, 58)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("nap", [SECOND, 3 * MINUTE, 25 * HOUR])
+def test_a_process_may_sleep_before_any_of_its_calls_while_another_works(
+    before: str, fault: str, nap: timedelta
+) -> None:
+    """T2 for every pair of steps: A sleeps before its call number n, B visits, A goes on."""
+    for number in range(1, 60):
+        stage = play(None, [*BEFORE[before], *FAULTS[fault], Visit(0, None, number, nap)])
+        if len(stage.states[0].tape.calls) == 0:
+            break
