@@ -180,5 +180,7 @@ def outcome_sentence(item: Mapping[str, Any], place: str | None, when: When) -> 
         reads = f" Consumers read {place} v{item['store_version']}." if place else ""
         return f"{outcome}{in_time}.{reads}"
     if outcome == "abandoned":
-        return f"abandoned{in_time}: the new version is undone, the old one serves."
+        made = "the new version is undone" if item["new_key_id"] else "no new version was made"
+        serves = ", the old one serves" if item["old_key_ids"] else ""
+        return f"abandoned{in_time}: {made}{serves}."
     return f"{outcome}."

@@ -283,6 +283,11 @@ def test_an_abandoned_one_says_that_the_old_one_serves() -> None:
     assert line == ["x  abandoned in 41 s: the new version is undone, the old one serves."]
 
 
+def test_an_abandoned_one_says_nothing_of_versions_that_there_are_not() -> None:
+    item = {**rotation_item("x", "abandoned", store_version=None), "new_key_id": None, "old_key_ids": []}
+    assert list(rotate_lines(rotated(item), PIPE, WHEN)) == ["x  abandoned in 41 s: no new version was made."]
+
+
 # -------------------------------------------------------------------------------------------- verify, history, orphans
 
 
