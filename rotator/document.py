@@ -47,6 +47,18 @@ def ours_in(kit: Kit, document: Fields) -> Fields:
     return Fields({name: value for name, value in found.items() if value is not None})
 
 
+def client_in(kit: Kit, ours: Fields) -> str:
+    """Return the client id that goes with our fields; the configured one when they have none, else empty."""
+    return ours.text("client_id") or kit.credential.client_id
+
+
+def provable(kit: Kit, document: Fields | None) -> bool:
+    """Say whether a document holds what a token request needs; one that was there before us may not."""
+    return (
+        document is not None and kit.field("client_secret") in document and bool(client_in(kit, ours_in(kit, document)))
+    )
+
+
 def key_in(kit: Kit, document: Fields | None) -> str | None:
     """Return the key id that a document names; None when it names none."""
     return (document.text(kit.field("key_id")) or None) if document is not None else None

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.clock import elapsed
-from rotator.document import key_in, ours_in
+from rotator.document import client_in, key_in, ours_in
 from rotator.errors import Busy, Refused, RotatorError, Transient
 from rotator.kit import Kit, carry_out, same_call, settled
 from rotator.model import (
@@ -167,7 +167,7 @@ def _see_successor_works(kit: Kit, ending: Sequence[str]) -> None:
             code="no_successor",
         )
     ours = ours_in(kit, fields)
-    verdict = prove_current(kit, ours.text("client_id") or "", ours)
+    verdict = prove_current(kit, client_in(kit, ours), ours)
     if verdict.answer is Answer.PROVED:
         return
     message = f"The current secret of {name} does not pass, so the one before is kept: {verdict.message}"

@@ -43,7 +43,7 @@ from rotator.candidate import (
     too_short,
     validity,
 )
-from rotator.document import contents, key_in, ours_in
+from rotator.document import client_in, contents, key_in, ours_in, provable
 from rotator.errors import Broken, OutcomeUnknown, RotatorError, Transient, Unproved, WriteConflict
 from rotator.kit import Kit, carry_out, settled
 from rotator.model import (
@@ -260,11 +260,10 @@ def _compared(run: Run, failure: Unproved) -> Unproved:
     """Say whether the token of the version in use has the same fault: then it is not the new secret's."""
     kit = run.kit
     current = kit.store.consumers.read(kit.credential.path).fields
-    secret = current.secret(kit.field("client_secret")) if current is not None else None
-    if current is None or secret is None or failure.code in ("still_refused", "candidate_faded"):
+    if current is None or not provable(kit, current) or failure.code in ("still_refused", "candidate_faded"):
         return failure
-    client_id = current.text(kit.field("client_id")) or ""
-    verdict = kit.prover.prove(client_id, Fields({"client_secret": secret}), kit.clock.now())
+    ours = ours_in(kit, current)
+    verdict = kit.prover.prove(client_in(kit, ours), ours, kit.clock.now())
     if verdict.answer is Answer.UNFIT and verdict.code == failure.code:
         told = "The old secret's token has the same fault, so it comes from the issuer and not from this rotation."
     elif verdict.answer is Answer.PROVED:

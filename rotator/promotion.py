@@ -169,18 +169,16 @@ def promoted(run: Run, written: Snapshot) -> None:
 def fence(run: Run, document: Snapshot) -> None:
     """Write the consumers' document as it is, so that a promotion still on its way finds another version than it wants.
 
-    Where there is no document, nothing can be written unchanged, and such a promotion is waited for. Raises Transient
-    when the document changed meanwhile: then the next run looks again.
+    Where there is none yet, one is written that names the rotation and holds no value. Raises Transient when the
+    document changed meanwhile: then the next run looks again.
     """
-    kit, fields = run.kit, document.fields
-    if fields is None:
-        run.claim.pause(kit.credential.policy.quarantine)
-        if is_ours(run, kit.store.consumers.read(kit.credential.path)):
-            raise Transient("The promotion took effect after all.", hint="The next run goes on from there.")
-        return
+    kit = run.kit
+    fields = document.fields if document.fields is not None else Fields({kit.field("rotation_id"): run.rotation.id})
     intent = kit.intent(Act.PROMOTE, rotation_id=run.rotation.id, expected=document.version)
     event = run.event(EventName.ROTATION_ABANDONED, store_path=kit.credential.path, reason="fence")
     event = replace(event, detail="the consumers' document is written unchanged, so that no late promotion fits")
+    if document.fields is None:
+        event = replace(event, detail="a document without a value is written, so that no late promotion fits")
     write_it = kit.store.consumers.write
     try:
         written = carry_out(kit, intent, event, lambda: write_it(kit.credential.path, fields, document.version))

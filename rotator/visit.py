@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from rotator.document import ours_in
+from rotator.document import client_in, ours_in, provable
 from rotator.endings import begin_grace_anew, finish_retiring, grace_left, note_expired, put_off_retiring, retire
 from rotator.errors import Broken, Busy, NoFreeSlot, Refused, RotatorError, Transient, Unproved
 from rotator.kit import Kit
@@ -115,7 +115,7 @@ class Visit:
         """Prove the version in use when that is due; say whether it is certainly refused."""
         kit, fields, now = self.kit, scene.document.fields, self.kit.clock.now()
         at = heartbeat_at(kit.credential, tracked, now)
-        if at is None or at > now or fields is None:
+        if at is None or at > now or fields is None or not provable(kit, fields):
             return False
         verdict, tries = self._heartbeat(fields), 1
         while verdict.answer is Answer.REFUSED and tries < REFUSALS:
@@ -131,7 +131,7 @@ class Visit:
 
     def _heartbeat(self, fields: Fields) -> Verdict:
         ours = ours_in(self.kit, fields)
-        return prove_current(self.kit, ours.text("client_id") or "", ours)
+        return prove_current(self.kit, client_in(self.kit, ours), ours)
 
     def _back_to_the_one_before(self, tracked: Tracked, scene: Scene) -> bool:
         """Show the version before again, if it works: possible as long as its end is not published."""
@@ -239,9 +239,9 @@ class Visit:
         kit, fields = self.kit, scene.document.fields
         kit.tell("baseline", "begin", "")
         client_id, words = tracked.state.client_id or kit.credential.client_id, "nothing is in use yet"
-        if fields is not None and kit.field("client_secret") in fields:
+        if fields is not None and provable(kit, fields):
             ours = ours_in(kit, fields)
-            client_id = ours.text("client_id") or client_id
+            client_id = client_in(kit, ours)
             verdict = prove_current(kit, client_id, ours)
             if verdict.answer is Answer.SILENT:
                 kit.tell("baseline", "failed", verdict.message)
