@@ -37,6 +37,7 @@ from rotator.ports import Tracked
 from rotator.run import Run
 from rotator.staging import Claim, Stage, StagingDocument
 from rotator.survey import Scene, reconcile
+from rotator.timing import FAR_PAST
 
 _PHASE_OF: Final = {
     Stage.STAGED: Phase.STAGED,
@@ -83,7 +84,8 @@ def _take_again(kit: Kit, rotation_id: str) -> Claim:
 def _go_on(kit: Kit, rotation: Rotation, scene: Scene) -> Run:
     claim = _take_again(kit, rotation.id)
     kit.tell("recover", "tell", f"goes on with rotation {rotation.id[:8]}, which stopped at {rotation.phase}")
-    run = Run(kit, claim, replace(rotation, epoch=claim.document.epoch), scene.listing)
+    rotation = _caught_up(kit, replace(rotation, epoch=claim.document.epoch), claim.document, scene)
+    run = Run(kit, claim, rotation, scene.listing)
     if claim.document.stage is Stage.ABANDONING and rotation.phase is not Phase.ABANDONING:
         run.give_up(
             Busy(
@@ -93,6 +95,19 @@ def _go_on(kit: Kit, rotation: Rotation, scene: Scene) -> Run:
             )
         )
     return run
+
+
+def _caught_up(kit: Kit, rotation: Rotation, document: StagingDocument, scene: Scene) -> Rotation:
+    """Return the rotation as the staging document has it, when the ledger is an older copy that lacks its version."""
+    known = kit.ledger.known_key_ids(rotation.credential, FAR_PAST)
+    if document.stage not in _PHASE_OF or document.key_id is None or document.key_id in known:
+        return rotation
+    phase, tag = _PHASE_OF[document.stage], kit.tag(rotation.id, document.attempt)
+    rotation = replace(rotation, phase=phase, attempt=document.attempt, tag=tag, key_id=document.key_id)
+    event = kit.event(EventName.STATE_REBUILT, rotation_id=rotation.id, key_id=rotation.key_id)
+    event = replace(event, detail=f"the staging document knows more than the ledger: it stopped at {phase}")
+    kit.ledger.record(event, rotation, *_its_version(kit, rotation, document, scene))
+    return rotation
 
 
 def _close_overtaken(kit: Kit, rotation: Rotation, scene: Scene) -> None:

@@ -329,14 +329,17 @@ def _bases(scene: Scene) -> dict[str, int]:
 
 def _renew_graces(kit: Kit, tracked: Tracked, scene: Scene) -> None:
     """Begin the grace anew of what was shown again and replaced again since this state last looked."""
-    replaced = [one for one in tracked.versions if one.state is VersionState.PREVIOUS]
+    dying, states = scene.staging.retiring if scene.staging else (), (VersionState.PREVIOUS, VersionState.RETIRING)
+    replaced = [one for one in tracked.versions if one.state in states and one.key_id not in dying]
     current = current_version(tracked)
     if not replaced or current is None or current.store_version == scene.document.version:
         return
     shown = {**_bases(scene), **_in_history(kit, scene.document.version)}
     for one in replaced:
         if one.key_id != key_in(kit, scene.document.fields) and shown.get(one.key_id, 0) > (one.store_version or 0):
-            again = replace(one, store_version=shown[one.key_id], displaced=seen_now(scene))
+            again = replace(
+                one, state=VersionState.PREVIOUS, store_version=shown[one.key_id], displaced=seen_now(scene)
+            )
             event = kit.event(EventName.STATE_REBUILT, key_id=one.key_id, store_version=again.store_version)
             event = replace(event, detail="consumers read it again meanwhile; it is in its grace from now")
             kit.ledger.record(event, replace(again, retire_after=full_grace(kit, scene)))

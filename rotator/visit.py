@@ -135,8 +135,9 @@ class Visit:
 
     def _back_to_the_one_before(self, tracked: Tracked, scene: Scene) -> bool:
         """Show the version before again, if it works: possible as long as its end is not published."""
-        kit = self.kit
-        before = [one for one in tracked.versions if one.state is VersionState.PREVIOUS and one.origin in _OWN]
+        kit, dying = self.kit, scene.staging.retiring if scene.staging is not None else ()
+        alive = [one for one in tracked.versions if one.origin in _OWN and one.key_id not in dying]
+        before = [one for one in alive if one.state is VersionState.PREVIOUS]
         before.sort(key=lambda one: one.store_version or 0)
         if not before or before[-1].store_version is None:
             return False

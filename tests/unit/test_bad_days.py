@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ ROLE = "ProviderApi.Access"
 MUTATING = ("provider.create", "provider.retire", "consumers.write")
 
 
-def in_use(**changes: object) -> tuple[World, State]:
+def in_use(**changes: Any) -> tuple[World, State]:
     """Return a world in which the first version is in use and due for its replacement."""
     world = World(credential(**changes))
     state = world.state()
@@ -29,7 +30,7 @@ def in_use(**changes: object) -> tuple[World, State]:
     return world, state
 
 
-def in_grace(**changes: object) -> tuple[World, State, str]:
+def in_grace(**changes: Any) -> tuple[World, State, str]:
     """Return a world in which the second version is in use, and the first one's key id."""
     world, state = in_use(**changes)
     first = world.main_key()
@@ -47,6 +48,13 @@ def fail(state: State, call: str, error: Callable[[], RotatorError]) -> None:
             raise error()
 
     state.tape.hooks.append(hook)
+
+
+def wait(state: State) -> timedelta:
+    """Return how long it is until the next attempt."""
+    not_before = state.ledger.tracked(NAME).state.not_before
+    assert not_before is not None
+    return not_before - state.world.clock.now()
 
 
 def sealed() -> RotatorError:
@@ -127,9 +135,9 @@ def test_a_sealed_store_is_asked_again_with_growing_waits_and_the_old_secret_ser
         assert report.error.exit_status == 69
         known = state.ledger.tracked(NAME).state
         assert known.failures == failure
-        assert 5 * SECOND <= known.not_before - world.clock.now() <= min(30 * SECOND * 2 ** (failure - 1), HOUR)
+        assert 5 * SECOND <= wait(state) <= min(30 * SECOND * 2 ** (failure - 1), HOUR)
         world.advance(HOUR)
-    assert known.parked is None, "nobody has to act because a store was down"
+    assert state.ledger.tracked(NAME).state.parked is None, "nobody has to act because a store was down"
     assert world.works(world.main())
     state.tape.hooks.clear()
     assert state.visit().outcome is RotationOutcome.PROMOTED
@@ -142,9 +150,9 @@ def test_there_is_less_patience_when_the_expiry_is_near() -> None:
     fail(state, "consumers.read", sealed)
     for _ in range(14):
         state.visit()
-        known, left = state.ledger.tracked(NAME).state, world.issuer.truth(APP)[0].expires_at - world.clock.now()
-        assert known.not_before - world.clock.now() <= max(30 * SECOND, left / 20)
-        world.clock.advance(known.not_before - world.clock.now())
+        left = world.issuer.truth(APP)[0].expires_at - world.clock.now()
+        assert wait(state) <= max(30 * SECOND, left / 20)
+        world.advance(wait(state))
 
 
 @pytest.mark.parametrize(
@@ -385,7 +393,7 @@ def test_a_candidate_that_nears_its_own_end_while_the_store_refuses_it_is_abando
     world.check(quiet=True)
 
 
-# ------------------------------------------------------------------------------------------------------ granted for less
+# ----------------------------------------------------------------------------------------------------- granted for less
 
 
 def test_a_version_that_would_be_due_at_once_is_abandoned_before_it_is_shown() -> None:
