@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from rotator.clock import Instant
 from rotator.errors import Denied, OutcomeUnknown, RotatorError, Transient
-from rotator.model import Act, Event, EventName, Outcome
+from rotator.model import Act, Event, EventName
 from rotator.planner import current_version
 from rotator.ports import Answer
 from tests.fakes.memory_issuer import Fate, MemoryIssuer
@@ -300,14 +300,14 @@ class EditOther(NamedTuple):
 
 
 class PutBack(NamedTuple):
-    """Somebody writes an earlier version again that still works."""
+    """Somebody writes an earlier version again that still works, and whose removal nobody has asked for yet."""
 
     def happen(self, stage: Stage) -> None:
         consumers, path, key_id = stage.store.consumers, stage.credential.path, stage.main_key()
         found = [consumers.read(path, number).fields for number in consumers.history(path)]
-        dying = [intent.key_id for state in (*stage.states, *stage.lost) for intent in state.ledger.intents.values()
-                 if intent.act is Act.RETIRE and intent.outcome in (None, Outcome.UNKNOWN)]  # fmt: skip
-        found = [one for one in found if one is not None and one.text("key_id") not in (key_id, *dying)]
+        dying = {intent.key_id for state in (*stage.states, *stage.lost) for intent in state.ledger.intents.values()
+                 if intent.act is Act.RETIRE}  # fmt: skip
+        found = [one for one in found if one is not None and one.text("key_id") not in {key_id, *dying}]
         found = [one for one in found if stage.works(one)]
         if found and found[-1] is not None:
             stage.by_hand.add(consumers.put(path, found[-1]).version)
