@@ -36,6 +36,7 @@ def edit(world: World, **changes: str) -> None:
 def resume(state: State) -> None:
     """Let a person have looked, as `rotator resume` does."""
     tracked = state.ledger.tracked(NAME)
+    assert tracked is not None
     current = current_version(tracked)
     assert current is not None
     freed = replace(tracked.state, parked=None, error=None, failures=0, cause=None, same_cause=0, not_before=None)
@@ -51,7 +52,7 @@ def resume(state: State) -> None:
 )
 def test_what_somebody_edits_during_a_rotation_is_not_overwritten(before: str) -> None:
     world, state, first = in_use()
-    done = []
+    done: list[str] = []
 
     def hook(name: str) -> None:
         if name == before and not done and state.events(EventName.VERSION_STAGED):
@@ -150,7 +151,7 @@ def test_a_dying_version_that_a_person_puts_back_lives_again_and_blocks_nothing(
     world.settle(state, visits=6, step=20 * MINUTE)
     assert world.main_key() == first
     assert world.works(world.main())
-    world.check(quiet=True)
+    assert world.store.staging.read(NAME).fields.text("stage") == "idle"
     world.settle(state, visits=8, step=13 * HOUR)
     assert world.main_key() not in (first, second), "it was due, and has been replaced"
     assert world.live_ours() == {world.main_key()}
@@ -176,7 +177,7 @@ def test_the_grace_of_a_version_that_was_put_back_and_replaced_again_begins_anew
     assert first not in world.live_ours()
 
 
-# ------------------------------------------------------------------------------------------------------- there before us
+# ------------------------------------------------------------------------------------------------------ there before us
 
 
 def test_a_document_that_was_there_before_serves_until_the_promotion_and_its_version_stays() -> None:
