@@ -183,11 +183,12 @@ def test_a_retirement_never_removes_what_consumers_read() -> None:
 
 
 def test_the_slowest_clock_ends_a_grace() -> None:
-    """The issuer's clock runs ahead a little, and so does nobody else's."""
+    """Those of this machine and of the store are put forward a little; the issuer's is not."""
     world, a, _, first = in_use()
     a.visit()
     world.advance(DAY - 2 * MINUTE)
-    world.issuer.skew += 4 * MINUTE
+    world.clock.jump(4 * MINUTE)
+    world.issuer.skew = -4 * MINUTE
     a.visit()
     assert first in world.live_ours()
     world.advance(3 * MINUTE)
@@ -224,7 +225,22 @@ def test_an_orphan_is_removed_at_the_second_look_a_quarantine_after_the_first() 
 
 
 def test_orphans_are_removed_with_the_claim_held() -> None:
-    """What looks like an orphan may be what another rotator, which holds the claim, is about to name."""
+    world, a, _, orphan = with_an_orphan()
+    a.visit()
+    world.advance(MINUTE)
+    held = []
+
+    def look() -> None:
+        fields = world.store.staging.read(NAME).fields
+        held.append(fields is not None and (fields.text("stage"), fields.text("owner")))
+
+    at(a, "provider.retire", look)
+    assert a.visit().swept == (orphan,)
+    assert held == [("claimed", "state-a")]
+
+
+def test_nothing_is_swept_while_another_rotator_holds_the_claim() -> None:
+    """What looks like an orphan may be what it is about to name."""
     world, a, b, orphan = with_an_orphan()
     a.visit()
     b.ask()
