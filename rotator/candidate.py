@@ -13,11 +13,12 @@ from rotator.clock import elapsed
 from rotator.document import key_in, moment_in
 from rotator.errors import Broken, OutcomeUnknown, Transient, Unproved
 from rotator.kit import Kit, carry_out, same_call, settled
-from rotator.model import Act, EventName, Intent, Origin, Outcome, Reason, Version, VersionState
+from rotator.model import Act, Displacement, EventName, Intent, Origin, Outcome, Reason, Version, VersionState
 from rotator.ports import Listed, Retired
 from rotator.run import Run
 from rotator.secret import Fields
 from rotator.staging import Stage
+from rotator.survey import in_history
 from rotator.timing import plus, spell, spell_moment
 
 LISTS_APART = timedelta(seconds=10)
@@ -97,7 +98,8 @@ def remove_candidate(run: Run) -> None:
     """Remove the version of this rotation at the issuer, if no consumer ever read it; else do nothing.
 
     By key id, which may be repeated. Stopped before the call: the version stays, named by the ledger, until the next
-    run. Stopped after it: it is gone, and the next run hears so. Raises Broken when consumers read it after all.
+    run. Stopped after it: it is gone, and the next run hears so. One that consumers read until somebody wrote over it
+    stays through a grace. Raises Broken when they still read it.
     """
     kit, candidate = run.kit, run.candidate()
     if candidate is None:
@@ -109,6 +111,10 @@ def remove_candidate(run: Run) -> None:
             hint="Nothing was removed. Please report this with the output of `rotator audit list`.",
             code="in_use",
         )
+    number = in_history(kit).get(key_id)
+    if number is not None:
+        _leave_its_grace(run, candidate, number)
+        return
     event = run.event(EventName.VERSION_RETIRED, reason=Reason.ABANDONED.value, key_id=key_id)
     for tries_left in reversed(range(TRIES)):
         run.claim.renew()
@@ -125,6 +131,15 @@ def remove_candidate(run: Run) -> None:
         removed = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
         kit.ledger.record(done, settled(intent), removed, *same_call(kit, intent))
         return
+
+
+def _leave_its_grace(run: Run, candidate: Version, number: int) -> None:
+    now = run.kit.clock.instant()
+    moment = Displacement("", now, None, run.listing.issuer_now)
+    after = plus(now.wall, run.kit.credential.policy.grace)
+    read = replace(candidate, state=VersionState.PREVIOUS, store_version=number, displaced=moment, retire_after=after)
+    event = run.event(EventName.STATE_REBUILT, key_id=candidate.key_id, store_version=number)
+    run.kit.ledger.record(replace(event, detail="consumers read it for a while; it is in its grace from now"), read)
 
 
 def validity(version: Version) -> str:

@@ -93,7 +93,7 @@ def strays(kit: Kit, scene: Scene) -> tuple[Listed, ...]:
     current = key_in(kit, scene.document.fields)
     found = [one for one in scene.listing.versions if kit.owns(one.tag) and one.key_id not in named | {current}]
     if found:
-        past = _in_history(kit)
+        past = in_history(kit)
         found = [one for one in found if one.key_id not in past]
     return tuple(found)
 
@@ -270,8 +270,9 @@ def _take_as_current(kit: Kit, tracked: Tracked, scene: Scene, why: str) -> Trac
 def _displaced(kit: Kit, before: Version, scene: Scene) -> Version:
     if before.origin is Origin.FOREIGN:
         return replace(before, state=VersionState.LEFT, displaced=seen_now(scene))
-    after = full_grace(kit, scene)
-    return replace(before, state=VersionState.PREVIOUS, displaced=seen_now(scene), retire_after=after)
+    after, last = full_grace(kit, scene), max(before.store_version or 0, _bases(scene).get(before.key_id, 0))
+    left = replace(before, state=VersionState.PREVIOUS, displaced=seen_now(scene), retire_after=after)
+    return replace(left, store_version=last or None)
 
 
 def _updated(kit: Kit, tracked: Tracked, current: Version, scene: Scene) -> Tracked:
@@ -299,7 +300,7 @@ def _find_previous(kit: Kit, tracked: Tracked, scene: Scene) -> Tracked:
     retiring = set(scene.staging.retiring) if scene.staging else set()
     unknown = [one for one in scene.listing.versions if kit.owns(one.tag) and one.key_id not in known | {current}]
     if unknown and any(one.key_id not in bases for one in unknown):
-        bases = {**_in_history(kit, scene.document.version), **bases}
+        bases = {**in_history(kit, scene.document.version), **bases}
     found = [one for one in unknown if one.key_id in bases and one.key_id not in retiring]
     settled = kit.ledger.known_key_ids(kit.credential.name, _lists_lag_since(kit, scene)) if found else frozenset()
     for one in found:
@@ -328,24 +329,29 @@ def _bases(scene: Scene) -> dict[str, int]:
 
 
 def _renew_graces(kit: Kit, tracked: Tracked, scene: Scene) -> None:
-    """Begin the grace anew of what was shown again and replaced again since this state last looked."""
-    dying, states = scene.staging.retiring if scene.staging else (), (VersionState.PREVIOUS, VersionState.RETIRING)
-    replaced = [one for one in tracked.versions if one.state in states and one.key_id not in dying]
-    current = current_version(tracked)
+    """Begin the grace anew of what was shown again and replaced again since this state last looked.
+
+    Of what was to be retired only when its end was taken back meanwhile: then the staging document names it as in its
+    grace, and not as ending.
+    """
+    current, bases = current_version(tracked), _bases(scene)
+    dying = scene.staging.retiring if scene.staging else ()
+    replaced = [one for one in tracked.versions if one.key_id not in dying and scene.listed(one.key_id) is not None]
+    replaced = [one for one in replaced if one.state is VersionState.PREVIOUS
+                or (one.state is VersionState.RETIRING and one.key_id in bases)]  # fmt: skip
     if not replaced or current is None or current.store_version == scene.document.version:
         return
-    shown = {**_bases(scene), **_in_history(kit, scene.document.version)}
+    shown = {**bases, **in_history(kit, scene.document.version)}
     for one in replaced:
-        if one.key_id != key_in(kit, scene.document.fields) and shown.get(one.key_id, 0) > (one.store_version or 0):
-            again = replace(
-                one, state=VersionState.PREVIOUS, store_version=shown[one.key_id], displaced=seen_now(scene)
-            )
-            event = kit.event(EventName.STATE_REBUILT, key_id=one.key_id, store_version=again.store_version)
+        number = shown.get(one.key_id, 0)
+        if one.key_id != key_in(kit, scene.document.fields) and number > (one.store_version or 0):
+            event = kit.event(EventName.STATE_REBUILT, key_id=one.key_id, store_version=number)
             event = replace(event, detail="consumers read it again meanwhile; it is in its grace from now")
+            again = replace(one, state=VersionState.PREVIOUS, store_version=number, displaced=seen_now(scene))
             kit.ledger.record(event, replace(again, retire_after=full_grace(kit, scene)))
 
 
-def _in_history(kit: Kit, until: int | None = None) -> dict[str, int]:
+def in_history(kit: Kit, until: int | None = None) -> dict[str, int]:
     """Return every key id in the readable versions of the consumers' document, with the newest version that has it.
 
     until: the version of the scene. What was written since is perhaps current, and in no case in its grace already.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import BAD_DAYS, FOUR, LIFE, PEOPLE, RECOVERY, mutant
+from tests.mutants.mutant import BAD_DAYS, DOCUMENTS, FOUR, LIFE, PEOPLE, RECOVERY, mutant
 
 ENDING = (
     # ------------------------------------------------------------------------------------------------------- retirement
@@ -61,6 +61,13 @@ ENDING = (
             "current is None:",
         ),
         tests=(RECOVERY,),
+    ),
+    mutant(
+        "remove a candidate that was read",
+        "what consumers have read goes through a grace",
+        "candidate.py",
+        ("    if number is not None:\n", "    if number is not None and not number:\n"),
+        tests=(DOCUMENTS,),
     ),
     mutant(
         "no published end",

@@ -177,6 +177,33 @@ def test_the_grace_of_a_version_that_was_put_back_and_replaced_again_begins_anew
     assert first not in world.live_ours()
 
 
+def test_a_candidate_that_consumers_read_for_a_while_keeps_working_through_a_grace() -> None:
+    """The process dies before it records the promotion, somebody puts the old one back, and the new one is undone."""
+    world, state, first = in_use()
+    shown = world.main()
+    assert shown is not None
+
+    def die(name: str) -> None:
+        if name == "consumers.write":
+            raise Crash
+
+    state.tape.after.append(die)
+    with pytest.raises(Crash):
+        state.visit()
+    state.tape.after.clear()
+    second = world.main_key()
+    assert second != first
+    world.store.consumers.put(PATH, shown)
+    world.application.roles.clear()
+    world.advance(MINUTE)
+    assert state.visit().outcome is RotationOutcome.ABANDONED
+    world.application.roles.add("ProviderApi.Access")
+    assert second in world.live_ours()
+    assert state.ledger.versions[NAME, str(second)].state is VersionState.PREVIOUS
+    world.settle(state, visits=8, step=13 * HOUR)
+    assert world.live_ours() == {world.main_key()}
+
+
 # ------------------------------------------------------------------------------------------------------ there before us
 
 
