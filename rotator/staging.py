@@ -25,6 +25,8 @@ from rotator.secret import Fields, Secret
 
 RENEW_AFTER = timedelta(seconds=20)
 TAKE_OVER_AFTER = timedelta(minutes=2)
+LOOK_AGAIN = timedelta(seconds=2)
+"""How soon it is worth a look whether another has given up its claim; a rotation takes seconds."""
 
 _VALUE = "value."
 
@@ -239,6 +241,7 @@ class Claim:
                 f"Another rotator is working on {kit.credential.name} (rotation {present.rotation_id[:8]}).",
                 hint="Wait until it is done; if it died, its claim can be taken over two minutes after its last sign.",
                 code="claimed",
+                retry_after=LOOK_AGAIN,
             )
         epoch = present.epoch + 1 if present else 1
         document = replace(begin(present), owner=kit.ledger.owner, epoch=epoch, renewed=now)

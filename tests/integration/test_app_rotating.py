@@ -6,6 +6,7 @@ import os
 import pwd
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import NoReturn
 
 import pytest
@@ -15,8 +16,10 @@ from rotator.app.rotating import Rotated, Wish, rotate
 from rotator.app.state import see_whose_it_is
 from rotator.app.usage import UsageFault
 from rotator.app.watching import status
+from rotator.clock import ManualClock
 from rotator.errors import Denied, Misconfigured, RotatorError, Transient
 from rotator.model import Act
+from rotator.secret import Fields
 from tests.fakes.app_bench import DAY, Bench
 from tests.fakes.memory_issuer import Fate
 from tests.fakes.memory_store import MemoryDocuments
@@ -271,6 +274,40 @@ def test_patience_with_a_vendor_ends_after_a_minute(bench: Bench) -> None:
     began = bench.clock.now()
     assert run(bench, "one").exit_status == 75
     assert bench.clock.now() - began <= timedelta(seconds=65)
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_the_fresh_claim_of_another_is_waited_for_and_looked_at_every_few_seconds(bench: Bench, now: bool) -> None:
+    staging, kept = bench.store.staging, []
+
+    def claimed(fields: Fields) -> Fields:
+        return fields.merged({"owner": "another", "stage": "claimed", "rotation_id": "theirs"})
+
+    def wait(duration: timedelta, interrupt: Event | None = None) -> bool:
+        if bench.clock.now() - began >= timedelta(seconds=3) and not kept:
+            kept.append(staging.put("one", before))
+        return ManualClock.wait(bench.clock, duration, interrupt)
+
+    run(bench, "one")
+    before = staging.read("one").fields
+    assert before is not None
+    bench.clock.advance(timedelta(days=61))
+    staging.put("one", claimed(before))
+    began, bench.clock.wait = bench.clock.now(), wait  # type: ignore[method-assign]
+    found = run(bench, "one", now=now)
+    assert (outcomes(found), found.exit_status) == ({"one": "promoted"}, 0)
+    assert bench.clock.now() - began < timedelta(seconds=10)
+
+
+def test_a_claim_that_is_not_given_up_is_waited_for_ten_seconds(bench: Bench) -> None:
+    run(bench, "one")
+    before = bench.store.staging.read("one").fields
+    assert before is not None
+    bench.store.staging.put("one", before.merged({"owner": "another", "stage": "claimed", "rotation_id": "theirs"}))
+    began = bench.clock.now()
+    found = run(bench, "one", now=True)
+    assert (found.exit_status, found.items[0]["error"]["code"]) == (75, "claimed")
+    assert timedelta(seconds=8) <= bench.clock.now() - began <= timedelta(seconds=11)
 
 
 def test_a_request_to_stop_ends_the_waiting(bench: Bench) -> None:
