@@ -19,6 +19,7 @@ from rotator.app.watching import status
 from rotator.clock import ManualClock
 from rotator.errors import Denied, Misconfigured, RotatorError, Transient
 from rotator.model import Act
+from rotator.ports import Snapshot
 from rotator.secret import Fields
 from tests.fakes.app_bench import DAY, Bench
 from tests.fakes.memory_issuer import Fate
@@ -278,21 +279,17 @@ def test_patience_with_a_vendor_ends_after_a_minute(bench: Bench) -> None:
 
 @pytest.mark.parametrize("now", [False, True])
 def test_the_fresh_claim_of_another_is_waited_for_and_looked_at_every_few_seconds(bench: Bench, now: bool) -> None:
-    staging, kept = bench.store.staging, []
-
-    def claimed(fields: Fields) -> Fields:
-        return fields.merged({"owner": "another", "stage": "claimed", "rotation_id": "theirs"})
+    staging, kept = bench.store.staging, list[Snapshot]()
+    run(bench, "one")
+    before = staging.read("one").fields or Fields({})
+    bench.clock.advance(timedelta(days=61))
+    staging.put("one", before.merged({"owner": "another", "stage": "claimed", "rotation_id": "theirs"}))
 
     def wait(duration: timedelta, interrupt: Event | None = None) -> bool:
         if bench.clock.now() - began >= timedelta(seconds=3) and not kept:
             kept.append(staging.put("one", before))
         return ManualClock.wait(bench.clock, duration, interrupt)
 
-    run(bench, "one")
-    before = staging.read("one").fields
-    assert before is not None
-    bench.clock.advance(timedelta(days=61))
-    staging.put("one", claimed(before))
     began, bench.clock.wait = bench.clock.now(), wait  # type: ignore[method-assign]
     found = run(bench, "one", now=now)
     assert (outcomes(found), found.exit_status) == ({"one": "promoted"}, 0)
