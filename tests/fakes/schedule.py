@@ -8,6 +8,7 @@ time does not pass its end: those are bad days with tests of their own.
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -293,13 +294,15 @@ class EditOther(NamedTuple):
 
 
 class PutBack(NamedTuple):
-    """Somebody writes an earlier version again that still works, and whose removal nobody has asked for yet."""
+    """Somebody writes an earlier version again that still works, and whose end nobody has published yet."""
 
     def happen(self, stage: Stage) -> None:
         consumers, path, key_id = stage.store.consumers, stage.credential.path, stage.main_key()
         found = [consumers.read(path, number).fields for number in consumers.history(path)]
         dying = {intent.key_id for state in (*stage.states, *stage.lost) for intent in state.ledger.intents.values()
                  if intent.act is Act.RETIRE}  # fmt: skip
+        staging = stage.store.staging.read(NAME).fields
+        dying |= set(json.loads((staging.text("retiring") if staging is not None else None) or "[]"))
         found = [one for one in found if one is not None and one.text("key_id") not in {key_id, *dying}]
         found = [one for one in found if stage.works(one)]
         if found and found[-1] is not None:
