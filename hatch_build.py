@@ -1,4 +1,4 @@
-"""Ships `migrations/` in the wheel as `rotator/_migrations`; an editable install finds them at the root of the checkout."""
+"""Ships `migrations/` in the wheel as `rotator/_migrations`; an editable install finds them at the root."""
 
 from __future__ import annotations
 
