@@ -151,7 +151,7 @@ class Engine:
             error = failure
             if self._mode is Mode.ACTIVE:
                 self._failed(kit, failure)
-        self._sleep(kit)
+        self._sleep(kit, error)
         return self._report(kit, visit, error, started)
 
     def _begin(self, kit: Kit, tracked: Tracked | None) -> Tracked | None:
@@ -242,10 +242,13 @@ class Engine:
         left = current.expires_at - self._clock.now() if current and current.expires_at else None
         return backoff(failures, left, self._lots.random())
 
-    def _sleep(self, kit: Kit) -> None:
-        """Write down when this credential can need anything again, so that a tick need not look earlier."""
+    def _sleep(self, kit: Kit, error: RotatorError | None) -> None:
+        """Write down when this credential can need anything again, so that a tick need not look earlier.
+
+        After a failure nothing is written: something may be left to tidy up that no plan knows, such as a claim.
+        """
         tracked, now = kit.ledger.tracked(kit.credential.name), self._clock.now()
-        if tracked is not None:
+        if tracked is not None and (error is None or tracked.state.parked is not None):
             at = now if kit.ledger.sightings(kit.credential.name) else None
             wake = at or wake_at(kit.credential, tracked, now, self._jitter)
             kit.ledger.note(replace(tracked.state, wake_at=wake))
