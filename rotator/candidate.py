@@ -37,7 +37,8 @@ def settle_creation(run: Run) -> None:
     """Find out what became of a creation without an answer, and remove what it made.
 
     Absence is believed when two lists agree, the second after the quarantine of the request. Stopped anywhere: the
-    next run does the same again. A request that takes effect even later is an orphan, and swept as such.
+    next run does the same again. A request that takes effect even later is an orphan, and swept as such. Raises
+    Transient when an issuer has answered unclearly, and made nothing, for the second time in a run.
     """
     kit = run.kit
     for intent in kit.ledger.unsettled(kit.credential.name):
@@ -62,6 +63,13 @@ def _settle(run: Run, intent: Intent) -> None:
     event = run.event(EventName.VERSION_CREATED, detail="resolved: two lists of the issuer do not have it")
     if found is None:
         kit.ledger.record(replace(event, outcome=Outcome.REFUSED), settled(intent, Outcome.REFUSED))
+        run.unanswered += intent.outcome is Outcome.UNKNOWN
+        if run.unanswered > 1:  # the issuer is not well: another try at once would end the same way
+            raise Transient(
+                f"The issuer of {kit.credential.name} gave no clear answer, and no version was made.",
+                hint="Nothing is left behind; the next run tries again.",
+                code="create_unanswered",
+            )
         return
     event = replace(event, outcome=Outcome.SUCCEEDED, key_id=found.key_id)
     event = replace(event, detail="resolved: found by its label; its value was lost with the answer")

@@ -36,7 +36,7 @@ from rotator.model import (
 from rotator.planner import current_version
 from rotator.ports import Answer, Retired, Tracked
 from rotator.proving import prove_current
-from rotator.staging import Claim, Stage, StagingDocument
+from rotator.staging import Claim, Stage, StagingDocument, look
 from rotator.survey import Scene, full_grace, seen_now
 
 BRAKE_AT: Final = 3
@@ -119,9 +119,10 @@ def _withdrawn(kit: Kit, claim: Claim) -> bool:
     return True
 
 
-def put_off_retiring(kit: Kit, scene: Scene) -> None:
+def put_off_retiring(kit: Kit) -> None:
     """Give up the claim of a retirement that cannot go on, so that a rotation can; its end stays published."""
-    if scene.staging is not None and scene.staging.stage is Stage.RETIRING:
+    staging, _ = look(kit)
+    if staging is not None and staging.stage is Stage.RETIRING:
         Claim.take(kit, _same_retiring).release()
 
 

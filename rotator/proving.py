@@ -102,7 +102,7 @@ def prove_current(kit: Kit, client_id: str, values: Fields) -> Verdict:
     if verdict.answer is Answer.SILENT and verdict.retry_after is None:
         verdict = kit.prover.prove(client_id, values, kit.clock.now())
     if verdict.answer is not Answer.SILENT:
-        code = verdict.code if verdict.answer is Answer.REFUSED else None
+        code = None if verdict.answer is Answer.PROVED else verdict.code
         kit.ledger.note(ProofSeen(kit.credential.provider, kit.credential.name, code))
     return verdict
 

@@ -51,7 +51,8 @@ class Run:
     """One rotation of one credential, with our claim on it.
 
     listing: what the issuer listed when the run began. issued: a version whose value is not staged yet. proof: the last
-    verification; never remembered across a restart. trouble: why it is being abandoned.
+    verification; never remembered across a restart. trouble: why it is being abandoned. unanswered: how often the
+    issuer gave no clear answer to a creation and had made nothing.
     """
 
     kit: Kit
@@ -61,6 +62,7 @@ class Run:
     issued: Issued | None = None
     proof: Proof | None = None
     trouble: RotatorError | None = None
+    unanswered: int = 0
 
     def tracked(self) -> Tracked:
         """Return what the ledger knows now."""

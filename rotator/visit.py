@@ -51,6 +51,7 @@ class Visit:
     """What one visit did.
 
     warning: what a person should know although the visit went through. unproved: the version in use does not pass.
+    hindered: why something could not be retired, though the rest of the visit went on.
     """
 
     kit: Kit
@@ -61,6 +62,7 @@ class Visit:
     swept: tuple[str, ...] = ()
     warning: Trouble | None = None
     unproved: bool = False
+    hindered: RotatorError | None = None
     wait: timedelta | None = field(default=None)  # until the first orphan may be swept
 
     def go(self) -> None:
@@ -69,16 +71,17 @@ class Visit:
         tracked = reconcile(self.kit, scene)
         dead = self._is_dead(tracked, scene)
         if dead:  # without a successor that works nothing is retired, and what waits to be must not keep others waiting
-            put_off_retiring(self.kit, scene)
+            put_off_retiring(self.kit)
             if self._back_to_the_one_before(tracked, scene):
                 return
         else:
-            self.retired += finish_retiring(self.kit, tracked, scene)
-            self._retire(self._tracked(), scene)
+            self._end(tracked, scene)
         self.wait = sight(self.kit, scene)
         if self.wait == timedelta(0):
             self.swept += sweep(self.kit)
         self._rotate(scene, dead=dead)
+        if self.hindered is not None:
+            raise self.hindered
 
     def observe(self) -> None:
         """Look and prove, and change nothing anywhere."""
@@ -148,6 +151,15 @@ class Visit:
         return True
 
     # -------------------------------------------------------------------------------------------------------- retire
+
+    def _end(self, tracked: Tracked, scene: Scene) -> None:
+        """Retire what is to be retired. Where that cannot be done now, a rotation that is due must not wait for it."""
+        try:
+            self.retired += finish_retiring(self.kit, tracked, scene)
+            self._retire(self._tracked(), scene)
+        except (Transient, Refused) as hindrance:
+            self.hindered = hindrance
+            put_off_retiring(self.kit)
 
     def _retire(self, tracked: Tracked, scene: Scene) -> None:
         kit, now = self.kit, self.kit.clock.now()

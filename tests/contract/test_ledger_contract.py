@@ -294,11 +294,12 @@ def test_known_is_every_key_id_that_a_row_names(ledger: Ledger) -> None:
     assert ledger.known_key_ids("nobody", ended) == frozenset()
 
 
-def test_creations_are_counted_whatever_became_of_them(ledger: Ledger) -> None:
+def test_creations_are_counted_unless_nothing_came_of_them_for_certain(ledger: Ledger) -> None:
     since = NOW - timedelta(days=1)
     at = {"i1": since, "i2": since - timedelta(microseconds=1), "i3": NOW}
     for iid, wall in at.items():
-        ledger.record(event(), intent(iid, sent=replace(HERE, wall=wall), outcome=Outcome.REFUSED))
+        ledger.record(event(), intent(iid, sent=replace(HERE, wall=wall), outcome=Outcome.UNKNOWN))
+    ledger.record(event(), intent("i6", outcome=Outcome.REFUSED))
     ledger.record(event(), intent("i4", Act.STAGE), intent("i5", of="other"))
     assert ledger.creations_since(NAME, since) == 2
 

@@ -495,3 +495,50 @@ def test_whoever_stops_it_hears_where_it_stopped_and_the_next_run_goes_on() -> N
         assert world.main_key() != "00000000-0000-0000-0000-000000000001"
         world.check(quiet=True)
     assert stopped_at == {"staged."}, "between its proofs is where it waits"
+
+
+def test_an_issuer_that_throttles_for_hours_parks_nothing() -> None:
+    """Creations that were certainly refused do not count towards `max_creations`."""
+    world = World(credential(max_creations=3))
+    state = world.state()
+    world.issuer.fate(Act.CREATE, *[Fate.THROTTLED] * 12)
+    for _ in range(12):
+        world.advance(HOUR)
+        state.visit()
+    world.advance(HOUR)
+    assert state.visit().outcome is RotationOutcome.PROMOTED
+    world.check(quiet=True)
+
+
+def test_an_issuer_that_never_answers_a_creation_is_asked_twice_a_visit() -> None:
+    world = World(credential(max_creations=3))
+    state = world.state()
+    world.issuer.fate(Act.CREATE, *[Fate.NEVER] * 12)
+    for turn in range(1, 7):
+        world.advance(2 * HOUR)
+        report = state.visit()
+        assert report.error is not None
+        assert report.error.code == "create_unanswered"
+        assert state.tape.calls.count("provider.create") == 2 * turn
+    world.advance(2 * HOUR)
+    assert state.visit().outcome is RotationOutcome.PROMOTED
+    world.check(quiet=True)
+
+
+def test_a_version_that_cannot_be_retired_does_not_keep_the_next_rotation_waiting() -> None:
+    world = World()
+    state = world.state()
+    state.visit()
+    world.advance(61 * DAY)
+    state.visit()
+    second = world.main_key()
+    world.issuer.fate(Act.RETIRE, *[Fate.THROTTLED] * 200)
+    for _ in range(62):
+        world.advance(DAY)
+        state.visit()
+    assert world.main_key() != second, "it was not rotated in time"
+    world.check()
+    world.issuer._fates[Act.RETIRE].clear()
+    world.settle(state, visits=12, step=10 * HOUR)
+    world.check(quiet=True)
+    assert len(world.live_ours()) == 1
