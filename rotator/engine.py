@@ -1,21 +1,16 @@
-"""Visits many credentials at once and decides what a failure means: again later, parked, or stop. Knows no steps.
+"""Visits a credential and decides what a failure means: again later, parked, or stop. Knows no steps, starts no thread.
 
-`concurrency` visits are at work per provider, so that a slow provider never delays another. Whoever waits (between two
-proofs, for a quarantine) gives up its provider's turn meanwhile, so that the proofs of different credentials overlap.
-
-    Transient                again later: as told, else with growing waits that shrink as the expiry nears
-    Denied, Misconfigured    again later: it goes on as soon as somebody has mended it
-    Refused, Unproved        again later; the same cause three times in a row parks the credential
-    Broken                   parked at once
-    StateUnusable            everything stops: what cannot be written down is not done
+Transient                again later: as told, else with growing waits that shrink as the expiry nears
+Denied, Misconfigured    again later: it goes on as soon as somebody has mended it
+Refused, Unproved        again later; the same cause three times in a row parks the credential
+Broken                   parked at once
+StateUnusable            everything stops: what cannot be written down is not done
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,7 +20,7 @@ from rotator.clock import Clock
 from rotator.errors import Broken, Busy, Denied, Refused, RotatorError, StateUnusable, Transient, Unproved
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential, CredentialState, EventName, Rotation, RotationOutcome, Trouble
-from rotator.outlook import alerts, wake_at
+from rotator.outlook import asleep, unsaid, wake_at
 from rotator.planner import LONGEST_RETRY, current_version, next_rotation, retry_at, why_idle
 from rotator.ports import Tracked
 from rotator.staging import see_binding
@@ -35,9 +30,6 @@ from rotator.visit import Visit
 
 PARK_AFTER: Final = 3
 """So many failures in a row with the same cause park a credential."""
-
-WAITING_PER_TURN: Final = 8
-"""So many visits may be under way for each one at work: the others wait for a proof or a quarantine."""
 
 
 class Mode(StrEnum):
@@ -67,77 +59,32 @@ class Report:
     warning: Trouble | None = None
 
 
-def _unheard(report: Report) -> None:
-    """Hear nothing."""
-
-
 class Engine:
     """Visits credentials, each one by at most one thread."""
 
     def __init__(
         self, clock: Clock, stop: threading.Event, *, concurrency: int, jitter: timedelta, mode: Mode = Mode.ACTIVE
     ) -> None:
-        """Prepare. stop: set from outside, it ends every wait; what is unfinished is left to recovery."""
-        self._clock, self._stop = clock, stop
-        self._concurrency, self._jitter, self._mode = concurrency, jitter, mode
-        self._lots = random.SystemRandom()
+        """Prepare. stop: set from outside, it ends every wait; what is unfinished is left to recovery.
 
-    def run(self, kits: Iterable[Kit], heard: Callable[[Report], None] = _unheard) -> list[Report]:
-        """Visit these credentials once and return what came of each, in the order given.
-
-        heard: called with each report as soon as it is there, one at a time. An open request in the ledger makes a
-        rotation due at once. Raises StateUnusable; every other failure is in a report.
+        concurrency: how many visits a `Crew` may have at work per provider.
         """
-        kits = list(kits)
-        lock = threading.Lock()
-
-        def work(kit: Kit, turns: threading.Semaphore) -> Report:
-            try:
-                report = self._in_turn(kit, turns)
-            except StateUnusable:
-                self._stop.set()  # what cannot be written down is not done, here or elsewhere
-                raise
-            with lock:
-                heard(report)
-            return report
-
-        pools: list[ThreadPoolExecutor] = []
-        visits: dict[str, Future[Report]] = {}
-        for provider in dict.fromkeys(kit.credential.provider for kit in kits):
-            own = [kit for kit in kits if kit.credential.provider == provider]
-            turns = threading.Semaphore(self._concurrency)
-            pool = ThreadPoolExecutor(min(len(own), self._concurrency * WAITING_PER_TURN), f"visit-{provider}")
-            pools.append(pool)
-            visits |= {kit.credential.name: pool.submit(work, kit, turns) for kit in own}
-        for pool in pools:
-            pool.shutdown(wait=True)
-        return [visits[kit.credential.name].result() for kit in kits]
-
-    def _in_turn(self, kit: Kit, turns: threading.Semaphore) -> Report:
-        def pause(duration: timedelta) -> None:
-            turns.release()
-            try:
-                interrupted = self._clock.wait(duration, self._stop)
-            finally:
-                turns.acquire()
-            if interrupted:
-                raise Interrupted
-
-        with turns:
-            return self.visit(replace(kit, pause=pause))
+        self.clock, self.stop, self.concurrency = clock, stop, concurrency
+        self._jitter, self._mode = jitter, mode
+        self._lots = random.SystemRandom()
 
     # --------------------------------------------------------------------------------------------------- one visit
 
     def visit(self, kit: Kit) -> Report:
         """Visit one credential, and record what its failure means. Raises StateUnusable."""
-        started, visit = self._clock.now(), Visit(kit, self._jitter)
+        started, visit = self.clock.now(), Visit(kit, self._jitter)
         error: RotatorError | None = None
         try:
-            _go_on_unless(self._stop)
+            _go_on_unless(self.stop)
             tracked = self._begin(kit, kit.ledger.tracked(kit.credential.name))
             idle = self._idle(kit, tracked)
             if idle is not None:
-                return Report(kit.credential, *idle, started, self._clock.now())
+                return Report(kit.credential, *idle, started, self.clock.now())
             if self._mode is Mode.OBSERVE:
                 visit.observe()
             else:
@@ -170,10 +117,7 @@ class Engine:
         return tracked
 
     def _alert(self, kit: Kit, tracked: Tracked) -> None:
-        due = alerts(kit.credential, tracked, self._clock.now())
-        last = tracked.state.alerted_at
-        fresh = [one for one in due if last is None or one.at > last]
-        for alert in fresh:
+        for alert in unsaid(kit.credential, tracked, self.clock.now()):
             state = replace(tracked.state, alerted_at=alert.at)
             kit.ledger.record(kit.event(alert.event, key_id=alert.key_id or None, detail=alert.sentence), state)
 
@@ -183,7 +127,7 @@ class Engine:
         """Return what to report when there is nothing to do, or nothing may be done; None when there is something."""
         if tracked is None:
             return None
-        now, state = self._clock.now(), tracked.state
+        now, state = self.clock.now(), tracked.state
         if state.parked is not None:
             trouble = Refused(state.parked.message, hint=state.parked.hint, code=state.parked.code)
             return RotationOutcome.PARKED, state.parked.code, None, (), (), trouble
@@ -192,7 +136,7 @@ class Engine:
         until = retry_at(tracked, now)
         if until is not None:
             return RotationOutcome.SKIPPED, "retry", None, (), (), _too_early(kit, tracked, until)
-        settled = state.wake_at is not None and not kit.ledger.sightings(state.name)
+        settled = asleep(state.wake_at, now) and not kit.ledger.sightings(state.name)
         if settled and wake_at(kit.credential, tracked, now, self._jitter) > now:
             return RotationOutcome.SKIPPED, "nothing_due", None, (), (), None
         # Until this visit has ended, the next one has to look, whatever the times say: this process may die.
@@ -207,7 +151,7 @@ class Engine:
         if tracked is None:
             return
         state, failures = tracked.state, tracked.state.failures + 1 if visit.unproved else 0
-        again = plus(self._clock.now(), self._backoff(tracked, failures)) if visit.unproved else None
+        again = plus(self.clock.now(), self._backoff(tracked, failures)) if visit.unproved else None
         calm = replace(state, error=visit.warning, failures=failures, cause=None, same_cause=0, not_before=again)
         if calm != state:
             kit.ledger.note(calm)
@@ -215,7 +159,7 @@ class Engine:
     def _failed(self, kit: Kit, error: RotatorError) -> None:
         """Record a failure, and what follows from it; also of the first visit, which may not even have looked."""
         tracked = kit.ledger.tracked(kit.credential.name) or first_sight(kit)
-        state, now = tracked.state, self._clock.now()
+        state, now = tracked.state, self.clock.now()
         trouble = Trouble(error.code, error.message, error.hint, now)
         same = state.same_cause + 1 if state.cause == error.code else 1
         failures = state.failures + 1
@@ -239,7 +183,7 @@ class Engine:
 
     def _backoff(self, tracked: Tracked, failures: int) -> timedelta:
         current = current_version(tracked)
-        left = current.expires_at - self._clock.now() if current and current.expires_at else None
+        left = current.expires_at - self.clock.now() if current and current.expires_at else None
         return backoff(failures, left, self._lots.random())
 
     def _sleep(self, kit: Kit, error: RotatorError | None) -> None:
@@ -247,14 +191,14 @@ class Engine:
 
         After a failure nothing is written: something may be left to tidy up that no plan knows, such as a claim.
         """
-        tracked, now = kit.ledger.tracked(kit.credential.name), self._clock.now()
+        tracked, now = kit.ledger.tracked(kit.credential.name), self.clock.now()
         if tracked is not None and (error is None or tracked.state.parked is not None):
             at = now if kit.ledger.sightings(kit.credential.name) else None
             wake = at or wake_at(kit.credential, tracked, now, self._jitter)
             kit.ledger.note(replace(tracked.state, wake_at=wake))
 
     def _report(self, kit: Kit, visit: Visit, error: RotatorError | None, started: datetime) -> Report:
-        rotation, now = visit.rotation, self._clock.now()
+        rotation, now = visit.rotation, self.clock.now()
         tracked = kit.ledger.tracked(kit.credential.name)
         if tracked is not None and tracked.state.parked is not None:
             outcome = RotationOutcome.PARKED

@@ -112,6 +112,12 @@ def alerts(credential: Credential, tracked: Tracked, now: datetime) -> tuple[Ale
     )
 
 
+def unsaid(credential: Credential, tracked: Tracked, now: datetime) -> tuple[Alert, ...]:
+    """Return the alerts that nobody has been told of yet, the most urgent last."""
+    last = tracked.state.alerted_at
+    return tuple(one for one in alerts(credential, tracked, now) if last is None or one.at > last)
+
+
 def heartbeat_at(credential: Credential, tracked: Tracked, now: datetime) -> datetime | None:
     """Return when the current version is to be proved next without cause; None: only when asked.
 
@@ -146,6 +152,20 @@ def wake_at(credential: Credential, tracked: Tracked | None, now: datetime, jitt
         if heartbeat is not None:
             moments.append(heartbeat)
     return max(min(moments), now)
+
+
+def rests_until(
+    credential: Credential, tracked: Tracked, now: datetime, jitter: timedelta = NO_JITTER
+) -> datetime | None:
+    """Return until when a visit would find nothing to do, whatever `wake_at` says; None: one is needed now.
+
+    It does not know of sightings, which need a visit too.
+    """
+    state = tracked.state
+    if state.wake_at is None or state.binding != credential.binding or unsaid(credential, tracked, now):
+        return None
+    at = wake_at(credential, tracked, now, jitter)
+    return at if at > now else None
 
 
 def asleep(until: datetime | None, now: datetime) -> bool:

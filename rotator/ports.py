@@ -228,6 +228,19 @@ class Tracked:
     request: Request | None  # the oldest unanswered one
 
 
+@dataclass(frozen=True, slots=True)
+class Waking:
+    """A credential that may need something now. fresh: it has no current version, and no rotation is under way.
+
+    wake_at: what the ledger says. sighted: versions were seen that nothing names.
+    """
+
+    name: str
+    wake_at: datetime | None
+    fresh: bool
+    sighted: bool
+
+
 class Ledger(Protocol):
     """What rotator knows, durable before `record` or `note` returns. No value and no digest of a value is in it.
 
@@ -255,6 +268,16 @@ class Ledger(Protocol):
         In short transactions: writers are not kept waiting while the caller works through it.
         """
 
+    def waking(self, now: datetime, at_most: int) -> Sequence[Waking]:
+        """Return the credentials whose `wake_at` has come, or is missing, or is too far ahead to be believed.
+
+        Those without one come first, then the one that waits longest; what is forgotten is not among them. However many
+        sleep, it costs the same.
+        """
+
+    def postpone(self, moments: Mapping[Waking, datetime]) -> None:
+        """Let credentials sleep until then, all in one transaction; one whose `wake_at` has changed is left alone."""
+
     def rotation(self, rotation_id: str) -> Rotation | None:
         """Return one rotation, finished or not."""
 
@@ -268,7 +291,7 @@ class Ledger(Protocol):
         """
 
     def creations_since(self, credential: str, since: datetime) -> int:
-        """Count the creations intended since then, whatever became of them."""
+        """Count the creations asked for since then, without those of which nothing came for certain."""
 
     def next_seq(self, credential: str) -> int:
         """Return the number of the next rotation of this credential, from 1."""

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from rotator.app import heads
 from rotator.app.auditing import publish_accepted
-from rotator.app.house import House, Use
+from rotator.app.house import LOCK_PATIENCE, House, Use
 from rotator.app.results import Item
 from rotator.app.state import see_whose_it_is
-from rotator.app.wiring import LOCK_PATIENCE
 from rotator.errors import RotatorError
 from rotator.model import Finding, Severity
 from rotator.ports import Head

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,7 @@ from rotator.app.actor import actor_of
 from rotator.app.choosing import choose
 from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
 from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
+from rotator.app.counting import Calls, CountedProvider
 from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, key_is_to_be_made, owners, require
 from rotator.app.state import see_whose_it_is
@@ -34,6 +35,11 @@ from rotator.secret import Fields, Secret
 if TYPE_CHECKING:
     from rotator.app.state import Reader, Writer
     from rotator.app.wiring import Builder
+    from rotator.crew import Crew
+    from rotator.engine import Engine
+
+LOCK_PATIENCE = timedelta(seconds=10)
+"""How long a command waits for another one that has the state."""
 
 INSTALL = "_install"
 """Where the staging area keeps the install id; no credential can be called so."""
@@ -75,6 +81,7 @@ class House:
         self.stop = stop or threading.Event()
         self.progress = progress
         self.actor = actor_of(environ)
+        self.calls = Calls()  # a daemon hands it on from one configuration to the next
         self.resolver: Resolver = loaded.resolver(environ, self._from_store, argv)
         self._make_builder = builder
         self._builder: Builder | None = None
@@ -86,6 +93,8 @@ class House:
         self._provers: dict[str, Prover] = {}
         self._installs: dict[str, str] = {}
         self._writer: Writer | None = None
+        self.visitors: Crew | None = None  # the daemon's, which make visits instead of threads of our own
+        self._installing: dict[str, threading.Lock] = {}
         self._reader: Reader | None = None
         self._reading = ExitStack()
 
@@ -123,6 +132,14 @@ class House:
             self._writer = None
 
     # ------------------------------------------------------------------------------------------------ configuration
+
+    def heir(self, loaded: Loaded) -> House:
+        """Return a house with another configuration and new parts, which borrows our state and our visitors."""
+        environ, argv, clock, stop = self.environ, self._argv, self.clock, self.stop
+        progress, builder = self.progress, self._make_builder
+        made = House(loaded, environ=environ, argv=argv, clock=clock, stop=stop, progress=progress, builder=builder)
+        made._writer, made.visitors, made.calls = self.ledger(), self.visitors, self.calls
+        return made
 
     @property
     def config(self) -> Config:
@@ -244,7 +261,8 @@ class House:
             if name not in self._providers:
                 made = self.builder.provider(name, self.config.providers[name])
                 self._opened.callback(made.close)
-                self._providers[name] = SteadyProvider(made, Again(self.clock, self.stop))
+                counted = CountedProvider(made, name, lambda: self.calls)
+                self._providers[name] = SteadyProvider(counted, Again(self.clock, self.stop))
             return self._providers[name]
 
     def prover(self, credential: Credential) -> Prover:
@@ -258,19 +276,25 @@ class House:
                 )
             return self._provers[credential.name]
 
-    def ledger(self) -> Writer:
+    def ledger(self, kind: str = "", patience: timedelta = LOCK_PATIENCE) -> Writer:
         """Return the state, opened for writing under its lock; an older schema is brought up to date first.
 
-        Waits 10 s for another holder of the lock, then raises Busy (75). Raises StateUnusable when it cannot be used,
-        Misconfigured when it belongs to another user.
+        kind: who we are, for those who wait; the command, when it is not said. patience: how long another holder of the
+        lock is waited for; then raises Busy (75). Raises StateUnusable when the state cannot be used, Misconfigured
+        when it belongs to another user.
         """
         with self._lock:
             if self._writer is None:
                 see_whose_it_is(self.database)
                 self._writer = self._opened.enter_context(
-                    self.builder.writer(self.database, self.clock, " ".join(self._argv[:2]))
+                    self.builder.writer(self.database, self.clock, kind or " ".join(self._argv[:2]), patience)
                 )
             return self._writer
+
+    @property
+    def open_ledger(self) -> Writer | None:
+        """Return the state if this run has opened it for writing."""
+        return self._writer
 
     def reader(self) -> Reader | None:
         """Return the state for reading, without a lock; None when there is none yet. Raises StateUnusable, Busy."""
@@ -300,18 +324,9 @@ class House:
         ledger: another than the one of this house. Observing, CHANGE makes no install id either.
         """
         store = self.store(credential.store, use)
-        return Kit(
-            credential=credential,
-            provider=self.provider(credential.provider),
-            store=store,
-            prover=self.prover(credential),
-            ledger=ledger or self.ledger(),
-            clock=self.clock,
-            install=self.install(credential.store, use),
-            actor=self.actor,
-            progress=self.progress,
-            pause=self.pause,
-        )
+        provider, prover = self.provider(credential.provider), self.prover(credential)
+        install = self.install(credential.store, use)
+        return self._kit(credential, provider, store, prover, ledger or self.ledger(), install)
 
     def kit_at_any_rate(self, credential: Credential) -> Kit:
         """Return the kit for changes; where it cannot be made, one whose every call says why. Raises StateUnusable."""
@@ -329,18 +344,14 @@ class House:
                 hint=f"The next run looks at it: rotator rotate {credential.name}",
                 code="interrupted",
             )
-        return Kit(
-            credential=credential,
-            provider=AbsentProvider(lambda: why),
-            store=AbsentStore(lambda: why),
-            prover=AbsentProver(lambda: why),
-            ledger=ledger,
-            clock=self.clock,
-            install="",
-            actor=self.actor,
-            progress=self.progress,
-            pause=self.pause,
-        )
+        absent = AbsentProvider(lambda: why), AbsentStore(lambda: why), AbsentProver(lambda: why)
+        return self._kit(credential, *absent, ledger, install="")
+
+    def _kit(
+        self, credential: Credential, provider: Provider, store: Store, prover: Prover, ledger: Ledger, install: str
+    ) -> Kit:
+        clock, actor, progress = self.clock, self.actor, self.progress
+        return Kit(credential, provider, store, prover, ledger, clock, install, actor, progress, self.pause)
 
     def pause(self, duration: timedelta) -> None:
         """Wait. Raises Interrupted when the program is to stop."""
@@ -353,19 +364,43 @@ class House:
         Empty where there is none yet and none may be made: nothing at the issuer is ours then.
         """
         with self._lock:
-            known = self._installs.get(name)
-            if known:
-                return known
-            staging = self.store(name, use).staging
-            snapshot = staging.read(INSTALL)
-            found = snapshot.fields.text("id") if snapshot.fields is not None else None
-            if found is None and use is Use.CHANGE and not self.observing:
-                try:
-                    found = secrets.token_hex(8)
-                    staging.write(INSTALL, Fields({"id": found}), snapshot.version)
-                except WriteConflict:
-                    theirs = staging.read(INSTALL).fields
-                    found = theirs.text("id") if theirs is not None else None
-            if found:
-                self._installs[name] = found
-            return found or ""
+            one_at_a_time = self._installing.setdefault(name, threading.Lock())
+        with one_at_a_time:  # another store is not waited for
+            return self._installs.get(name) or self._find_install(name, use)
+
+    def _find_install(self, name: str, use: Use) -> str:
+        staging = self.store(name, use).staging
+        snapshot = staging.read(INSTALL)
+        found = snapshot.fields.text("id") if snapshot.fields is not None else None
+        if found is None and use is Use.CHANGE and not self.observing:
+            try:
+                found = secrets.token_hex(8)
+                staging.write(INSTALL, Fields({"id": found}), snapshot.version)
+            except WriteConflict:
+                theirs = staging.read(INSTALL).fields
+                found = theirs.text("id") if theirs is not None else None
+        if found:
+            self._installs[name] = found
+        return found or ""
+
+    # --------------------------------------------------------------------------------------------------------- visits
+
+    def engine(self) -> Engine:
+        """Return what visits credentials, as this configuration wants it."""
+        from rotator.engine import Engine
+        from rotator.engine import Mode as EngineMode
+
+        service = self.config.service
+        mode = EngineMode.OBSERVE if self.observing else EngineMode.ACTIVE
+        return Engine(self.clock, self.stop, concurrency=service.concurrency, jitter=service.jitter, mode=mode)
+
+    @contextmanager
+    def crew(self) -> Iterator[Crew]:
+        """Lend the threads that make visits: those of the daemon, else some of our own."""
+        from rotator.crew import Crew
+
+        if self.visitors is not None:
+            yield self.visitors
+        else:
+            with Crew(self.engine()) as crew:
+                yield crew

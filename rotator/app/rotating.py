@@ -19,7 +19,8 @@ from rotator.app.results import Item, Remark, Trouble, status_of_asked
 from rotator.app.state import Writer
 from rotator.app.usage import UsageFault
 from rotator.clock import elapsed
-from rotator.engine import Engine, Mode, Report
+from rotator.crew import Crew
+from rotator.engine import Report
 from rotator.errors import Busy, Refused, RotatorError, Throttled
 from rotator.kit import Interrupted
 from rotator.model import Credential, Event, EventName, Request, RetireMode, RotationOutcome, VersionState
@@ -146,20 +147,16 @@ class _Pass:
 
     def __init__(self, house: House, ledger: Ledger) -> None:
         self._house, self._ledger = house, ledger
-        service = house.config.service
-        self._engine = Engine(
-            house.clock,
-            house.stop,
-            concurrency=service.concurrency,
-            jitter=service.jitter,
-            mode=Mode.OBSERVE if house.observing else Mode.ACTIVE,
-        )
 
     def run(self, credentials: Sequence[Credential]) -> list[Report]:
         """Return the last report on each credential, and of earlier ones what they had done."""
+        with self._house.crew() as crew:
+            return self._run(crew, credentials)
+
+    def _run(self, crew: Crew, credentials: Sequence[Credential]) -> list[Report]:
         started = self._house.clock.instant()
         kits = {one.name: self._house.kit_at_any_rate(one) for one in credentials}
-        reports = {report.credential.name: report for report in self._engine.run(kits.values())}
+        reports = {report.credential.name: report for report in crew.run(kits.values())}
         while True:
             waits = {name: wait for name, report in reports.items() if (wait := self._wait_for(report)) is not None}
             since = elapsed(started, self._house.clock.instant())
@@ -173,7 +170,7 @@ class _Pass:
             if self._house.clock.wait(soonest, self._house.stop):
                 return list(reports.values())
             again = [kits[name] for name, wait in affordable.items() if wait <= soonest]
-            for report in self._engine.run(again):
+            for report in crew.run(again):
                 reports[report.credential.name] = _joined(reports[report.credential.name], report)
 
     def _wait_for(self, report: Report) -> timedelta | None:

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from rotator.providers.entra_settings import EntraSettings
     from rotator.stores.vault_settings import Auth, VaultSettings
 
-LOCK_PATIENCE = timedelta(seconds=10)
-
 AnyStore = VaultStore | EmbeddedStore
 
 
@@ -59,8 +57,14 @@ class Builder(Protocol):
     def prover(self, credential: Credential, asked: Verification, provider: EntraProvider) -> Prover:
         """Return what makes the token requests of one credential."""
 
-    def writer(self, database: Path, clock: Clock, command: str) -> AbstractContextManager[Writer]:
-        """Return the state, locked against other writers. command: who we are, for those who wait."""
+    def writer(self, database: Path, clock: Clock, command: str, patience: timedelta) -> AbstractContextManager[Writer]:
+        """Return the state, locked against other writers. command: who we are, for those who wait.
+
+        patience: how long we wait ourselves.
+        """
+
+    def holder(self, database: Path, clock: Clock) -> tuple[int, str] | None:
+        """Return process id and command of whoever has the state locked; None: nobody."""
 
     def reader(self, database: Path, clock: Clock) -> AbstractContextManager[Reader]:
         """Return the state for reading."""
@@ -175,12 +179,12 @@ class Parts:
         )
 
     @contextmanager
-    def writer(self, database: Path, clock: Clock, command: str) -> Iterator[Writer]:
+    def writer(self, database: Path, clock: Clock, command: str, patience: timedelta) -> Iterator[Writer]:
         """Lock and open the state for writing; older tables are brought up to date, with a copy kept beside."""
         from rotator.persistence.ledger import SqlLedger
         from rotator.persistence.lock import StateLock
 
-        with StateLock(database, clock, command, LOCK_PATIENCE):
+        with StateLock(database, clock, command, patience):
             try:
                 ledger = SqlLedger(database, clock)
             except StateUnusable as error:
@@ -192,6 +196,13 @@ class Parts:
                 ledger = SqlLedger(database, clock)
             with ledger:
                 yield ledger
+
+    def holder(self, database: Path, clock: Clock) -> tuple[int, str] | None:
+        """Return process id and command of whoever has the state locked."""
+        from rotator.persistence.lock import StateLock
+
+        found = StateLock(database, clock).holder()
+        return None if found is None else (found.pid, found.kind)
 
     @contextmanager
     def reader(self, database: Path, clock: Clock) -> Iterator[Reader]:

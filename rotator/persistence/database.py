@@ -88,6 +88,7 @@ class Database:
             raise missing(self.path)
         self._driver = self._connect(access)
         self._connection: Connection | None = None
+        self._place = self._stands_at()
         try:
             self._open(access)
         except BaseException:
@@ -114,6 +115,7 @@ class Database:
             if self._connection is None:
                 self._connection = alchemy.over(self._driver)
             with self._transaction("BEGIN IMMEDIATE"), alchemy.unwrapped():
+                self._see_that_it_is_still_there()
                 yield self._connection
 
     @contextlib.contextmanager
@@ -152,6 +154,26 @@ class Database:
         except StateUnusable as failure:
             self._refused = self._refused or failure
             raise
+
+    def _see_that_it_is_still_there(self) -> None:
+        """Raise StateUnusable when the file was removed or replaced: SQLite would write on, to what nobody finds again.
+
+        (sqlite.org/howtocorrupt.html, section 4.2)
+        """
+        if self._stands_at() != self._place:
+            raise StateUnusable(
+                f"{self.path} was removed, or another file was put in its place, while it was in use",
+                hint="What this process knew is lost with it. Put a backup in its place: rotator db restore FILE. "
+                "Without one, the next start makes a new state from the stores and the issuers.",
+                code="state_replaced",
+            )
+
+    def _stands_at(self) -> tuple[int, int] | None:
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return None
+        return facts.st_dev, facts.st_ino
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # what went wrong before is what is told

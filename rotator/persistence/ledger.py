@@ -5,26 +5,27 @@ When `record` returns, it is on the disk. Who wants to write holds the `StateLoc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Insert, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Insert, Integer, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from rotator.chain import ZEROS, record_of
+from rotator.chain import ZEROS, Value, record_of
 from rotator.clock import Clock
 from rotator.model import Event, EventName, ProofSeen
 from rotator.persistence import rows, schema, tables
 from rotator.persistence.database import PATIENCE, Access, Database
 from rotator.persistence.faults import damaged
+from rotator.persistence.sealing import Sealing
 from rotator.persistence.trail import ACCEPTED_AT_ONCE, Trail, Verified, naming
 from rotator.persistence.views import Views
-from rotator.ports import Change, Head, Note
+from rotator.ports import Change, Head, Note, Waking
 
 
-class SqlLedger(Views, Trail):
+class SqlLedger(Views, Trail, Sealing):
     """Implements the `Ledger` port. Safe for use from several threads; one process at a time."""
 
     def __init__(self, path: Path, clock: Clock, patience: timedelta = PATIENCE) -> None:
@@ -33,6 +34,7 @@ class SqlLedger(Views, Trail):
         clock: tells the time of the records. patience: how long a busy file is waited for. Raises StateUnusable, Busy.
         """
         self._clock = clock
+        self._listeners: list[Callable[[dict[str, Value]], None]] = []
         super().__init__(Database(path, Access.WRITE, patience))
         try:
             self.owner = self._owner()
@@ -40,14 +42,22 @@ class SqlLedger(Views, Trail):
             self.close()
             raise
 
+    def listen(self, hear: Callable[[dict[str, Value]], None]) -> None:
+        """Have every record told to `hear` as soon as it is on the disk, in the thread that made it.
+
+        hear: returns soon, and raises nothing. Two threads may tell their records in another order than they made them.
+        """
+        self._listeners.append(hear)
+
     def record(self, event: Event, *changes: Change | Event) -> None:
         """Append audit records and make the changes they tell of, in one transaction."""
         events = [event, *(one for one in changes if isinstance(one, Event))]
         written = [(type(one), rows.cells_of(one)) for one in changes if not isinstance(one, Event)]
         with self._database.writing() as connection:
-            self._append(connection, events)
+            made = self._append(connection, events)
             for kind, cells in written:
                 connection.execute(_REPLACING[kind], cells)
+        self._tell(made)
 
     def note(self, *notes: Note) -> None:
         """Write bookkeeping in one transaction."""
@@ -68,6 +78,21 @@ class SqlLedger(Views, Trail):
                 )
             )
 
+    def postpone(self, moments: Mapping[Waking, datetime]) -> None:
+        """Let credentials sleep until then, all in one transaction; one whose `wake_at` has changed is left alone."""
+        given = [
+            {"of": one.name, "was": None if one.wake_at is None else rows.micros(one.wake_at), "to": rows.micros(until)}
+            for one, until in moments.items()
+        ]
+        if given:
+            with self._database.writing() as connection:
+                connection.execute(_POSTPONE, given)
+
+    def see_that_it_can_be_written(self) -> None:
+        """Hold the file alone for a moment, and write nothing. Raises StateUnusable, Busy."""
+        with self._database.writing():
+            pass
+
     def accept(self, actor: str, reason: str, expected_head: Head | None = None) -> Verified:
         """Record that a person has looked at the breaks of the chain, and go on from the last record as it stands.
 
@@ -85,7 +110,8 @@ class SqlLedger(Views, Trail):
             last = connection.execute(
                 select(tables.audit.c.seq, tables.audit.c.hash).order_by(tables.audit.c.seq.desc()).limit(1)
             ).first()
-            self._append(connection, events, Head(*last) if last else Head(0, ZEROS))
+            made = self._append(connection, events, Head(*last) if last else Head(0, ZEROS))
+        self._tell(made)
         return found
 
     def change_owner(self) -> None:
@@ -95,25 +121,42 @@ class SqlLedger(Views, Trail):
             connection.execute(update(tables.meta).where(tables.meta.c.name == schema.OWNER).values(value=owner))
         self.owner = owner
 
-    def _append(self, connection: Connection, events: Sequence[Event], after: Head | None = None) -> None:
-        """Append records to the chain. after: the record to follow; None: the one that the head names."""
+    def _tell(self, made: Sequence[dict[str, Value]]) -> None:
+        for record in made:
+            for hear in self._listeners:
+                hear(record)
+
+    def _append(
+        self, connection: Connection, events: Sequence[Event], after: Head | None = None
+    ) -> list[dict[str, Value]]:
+        """Append records to the chain and return them. after: the record to follow; None: the one the head names."""
         if after is None:
             found = connection.execute(_HEAD).first()
             if found is None:
                 raise damaged(self._database.path, "has lost the head of its audit chain")
             after = Head(*found)
-        now = self._clock.now()
+        now, made = self._clock.now(), []
         for event in events:
             record = record_of(event, after.seq + 1, now, after.hash)
             connection.execute(insert(tables.audit), rows.cells_of_record(record, now))
             after = Head(after.seq + 1, str(record["hash"]))
+            made.append(record)
         moved = connection.execute(_MOVE_HEAD, {"to": after.seq, "with": after.hash})
         if moved.rowcount != 1:
             connection.execute(insert(tables.audit_head), {"id": 1, "seq": after.seq, "hash": after.hash})
+        return made
 
 
 _HEAD: Final = select(tables.audit_head.c.seq, tables.audit_head.c.hash)
 _MOVE_HEAD: Final = update(tables.audit_head).values(seq=bindparam("to"), hash=bindparam("with"))
+_POSTPONE: Final = (
+    update(tables.credentials)
+    .where(
+        tables.credentials.c.name == bindparam("of"),
+        tables.credentials.c.wake_at.is_not_distinct_from(bindparam("was", type_=Integer)),
+    )
+    .values(wake_at=bindparam("to"))
+)
 _ALL_WELL: Final = delete(tables.proofs_seen).where(tables.proofs_seen.c.provider == bindparam("of"))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest schema, and the name of its migration."""
 
 APPLICATION_ID: Final = 0x526F7461
@@ -17,3 +17,5 @@ APPLICATION_ID: Final = 0x526F7461
 UNFINISHED: Final = "phase NOT IN ('promoted', 'abandoned')"
 UNSETTLED: Final = "outcome IS NULL OR outcome = 'unknown'"
 UNANSWERED: Final = "answered_by IS NULL"
+MANAGED: Final = "forgotten_at IS NULL"
+PARKED: Final = "parked IS NOT NULL"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import REAL, CheckConstraint, Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
 
-from rotator.persistence.marks import UNANSWERED, UNFINISHED, UNSETTLED
+from rotator.persistence.marks import MANAGED, PARKED, UNANSWERED, UNFINISHED, UNSETTLED
 
 metadata: Final = MetaData()
 
@@ -36,7 +36,7 @@ def _counted() -> Column[int]:
     return Column("n", Integer, primary_key=True)
 
 
-def _keyed(name: str, key: tuple[str, ...], *columns: Column[Any]) -> Table:
+def _keyed(name: str, key: tuple[str, ...], *columns: Column[Any] | Index) -> Table:
     """Return a table that lies in the order of its key, so that a walk by name reads it front to back."""
     return Table(name, metadata, *columns, PrimaryKeyConstraint(*key), sqlite_strict=True, sqlite_with_rowid=False)
 
@@ -65,6 +65,8 @@ credentials = _keyed(
     _whole("wake_at"),
     _whole("alerted_at"),
     _whole("forgotten_at"),
+    Index("ix_credentials_wake", "wake_at", sqlite_where=text(MANAGED)),
+    Index("ix_credentials_parked", "name", sqlite_where=text(f"{MANAGED} AND {PARKED}")),
 )
 
 versions = _keyed(

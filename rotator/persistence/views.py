@@ -14,12 +14,14 @@ from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
 
 from rotator.model import Intent, Request, Rotation, Sighting, Step, Version
+from rotator.outlook import LONGEST_SLEEP
 from rotator.persistence import rows
 from rotator.persistence.database import Asking
 from rotator.persistence.faults import understood
-from rotator.persistence.marks import UNANSWERED, UNFINISHED, UNSETTLED
+from rotator.persistence.marks import MANAGED, PARKED, UNANSWERED, UNFINISHED, UNSETTLED
 from rotator.persistence.rows import Row
-from rotator.ports import Tracked
+from rotator.ports import Tracked, Waking
+from rotator.timing import plus
 
 T = TypeVar("T")
 
@@ -84,7 +86,27 @@ _INTENDED: Final = (
 )
 _CREATIONS: Final = (
     "SELECT count(*) FROM intents WHERE credential = :credential AND act = 'create' AND sent_wall >= :since"
+    " AND outcome IS NOT 'refused'"
 )
+# Three short walks along `ix_credentials_wake`, one after the other, each as far as there is something to be had.
+_WAKING: Final = f"""
+SELECT name, wake_at,
+  NOT EXISTS (SELECT 1 FROM versions WHERE credential = name AND state = 'current')
+  AND NOT EXISTS (SELECT 1 FROM rotations WHERE credential = name AND {UNFINISHED}),
+  EXISTS (SELECT 1 FROM sightings WHERE credential = name)
+FROM (
+  SELECT name, wake_at FROM (
+    SELECT name, wake_at FROM credentials WHERE {MANAGED} AND wake_at IS NULL LIMIT :at_most)
+  UNION ALL
+  SELECT name, wake_at FROM (
+    SELECT name, wake_at FROM credentials WHERE {MANAGED} AND wake_at <= :now ORDER BY wake_at LIMIT :at_most)
+  UNION ALL
+  SELECT name, wake_at FROM (
+    SELECT name, wake_at FROM credentials WHERE {MANAGED} AND wake_at > :latest LIMIT :at_most)
+  LIMIT :at_most)
+"""  # noqa: S608 nothing from outside is in it
+_PARKED: Final = f"SELECT count(*) FROM credentials WHERE {MANAGED} AND {PARKED}"  # noqa: S608
+
 _NEWEST: Final = "SELECT * FROM rotations WHERE credential = :credential ORDER BY n DESC LIMIT :limit"
 _THEIR_STEPS: Final = (
     "SELECT * FROM steps WHERE rotation_id IN"
@@ -158,6 +180,16 @@ class Views(Asking):
                 for row in states
             ]
 
+    def waking(self, now: datetime, at_most: int) -> tuple[Waking, ...]:
+        """Return the credentials whose `wake_at` has come, or is missing, or is too far ahead to be believed."""
+        latest = rows.micros(plus(now, LONGEST_SLEEP))
+        found = self._ask(_WAKING, now=rows.micros(now), latest=latest, at_most=at_most)
+        return self._built(_waking_of, found)
+
+    def parked_count(self) -> int:
+        """Count the credentials that wait for a person, those that have left the configuration too."""
+        return int(self._ask(_PARKED)[0][0])
+
     # --------------------------------------------------------------------------------------------- what recovery asks
 
     def rotation(self, rotation_id: str) -> Rotation | None:
@@ -184,7 +216,7 @@ class Views(Asking):
         return frozenset(known - {key_id for key_id, is_over in recorded if is_over} - {None})
 
     def creations_since(self, credential: str, since: datetime) -> int:
-        """Count the creations intended since then, whatever became of them."""
+        """Count the creations asked for since then, without those of which nothing came for certain."""
         return int(self._ask(_CREATIONS, credential=credential, since=rows.micros(since))[0][0])
 
     def next_seq(self, credential: str) -> int:
@@ -230,6 +262,11 @@ class Views(Asking):
     def _built(self, build: Callable[[Row], T], found: Sequence[Row]) -> tuple[T, ...]:
         with understood(self._database.path):
             return tuple(map(build, found))
+
+
+def _waking_of(row: Row) -> Waking:
+    name, wake_at, fresh, sighted = row
+    return Waking(name, None if wake_at is None else rows.moment(wake_at), bool(fresh), bool(sighted))
 
 
 def age_order(version: Version) -> tuple[bool, datetime | None, str]:

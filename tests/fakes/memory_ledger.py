@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from rotator.chain import ZEROS, Value, record_of
@@ -27,7 +28,9 @@ from rotator.model import (
     Version,
     VersionState,
 )
-from rotator.ports import Change, Head, Note, Tracked
+from rotator.outlook import asleep
+from rotator.planner import current_version
+from rotator.ports import Change, Head, Note, Tracked, Waking
 
 _GONE = (VersionState.RETIRED, VersionState.ABANDONED, VersionState.LEFT)
 _ENDED = (VersionState.RETIRED, VersionState.ABANDONED)
@@ -145,6 +148,32 @@ class MemoryLedger:
             if tracked is not None:
                 yield tracked
 
+    def waking(self, now: datetime, at_most: int) -> Sequence[Waking]:
+        """Return the credentials whose `wake_at` has come, or is missing, or is too far ahead to be believed."""
+        with self._lock:
+            awake = [one for one in self.states.values() if one.forgotten_at is None and not asleep(one.wake_at, now)]
+        awake.sort(key=lambda one: (one.wake_at is not None, one.wake_at, one.name))
+        found = [self.tracked(one.name) for one in awake[:at_most]]
+        return tuple(
+            Waking(
+                one.state.name,
+                one.state.wake_at,
+                fresh=current_version(one) is None and one.rotation is None,
+                sighted=bool(self.sightings(one.state.name)),
+            )
+            for one in found
+            if one is not None
+        )
+
+    def postpone(self, moments: Mapping[Waking, datetime]) -> None:
+        """Let credentials sleep until then; one whose `wake_at` has changed is left alone."""
+        with self._lock:
+            self._see_that_it_may(())
+            for one, until in moments.items():
+                state = self.states.get(one.name)
+                if state is not None and state.wake_at == one.wake_at:
+                    self._put(replace(state, wake_at=until))
+
     def rotation(self, rotation_id: str) -> Rotation | None:
         """Return one rotation, finished or not."""
         return self.rotations.get(rotation_id)
@@ -178,12 +207,10 @@ class MemoryLedger:
             )
 
     def creations_since(self, credential: str, since: datetime) -> int:
-        """Count the creations intended since then, whatever became of them."""
+        """Count the creations asked for since then, without those of which nothing came for certain."""
         with self._lock:
-            return sum(
-                one.credential == credential and one.act is Act.CREATE and one.sent.wall >= since
-                for one in self.intents.values()
-            )
+            asked = [one for one in self.intents.values() if one.act is Act.CREATE and one.sent.wall >= since]
+            return sum(one.credential == credential and one.outcome is not Outcome.REFUSED for one in asked)
 
     def next_seq(self, credential: str) -> int:
         """Return the number of the next rotation of this credential, from 1."""

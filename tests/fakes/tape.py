@@ -23,6 +23,7 @@ from rotator.ports import (
     Store,
     Tracked,
     Verdict,
+    Waking,
 )
 from rotator.secret import Fields
 
@@ -163,6 +164,12 @@ class TapedLedger:
 
     def every(self, names: Collection[str] | None = None) -> Iterator[Tracked]:
         return self._inner.every(names)
+
+    def waking(self, now: datetime, at_most: int) -> Sequence[Waking]:
+        return self._inner.waking(now, at_most)
+
+    def postpone(self, moments: Mapping[Waking, datetime]) -> None:
+        self._tape.call("ledger.postpone", lambda: self._inner.postpone(moments))
 
     def rotation(self, rotation_id: str) -> Rotation | None:
         return self._inner.rotation(rotation_id)

@@ -23,6 +23,8 @@ from rotator.persistence.lock import StateLock
 from rotator.persistence.reading import AuditFilter, Reader
 from rotator.ports import Head
 
+NEWEST = marks.REVISION
+
 NOW = datetime(2026, 11, 24, 14, 1, 7, tzinfo=UTC)
 CLOCK = ManualClock(NOW)
 EVENT = Event(EventName.ROTATION_STARTED, "x", "a")
@@ -244,7 +246,7 @@ def next_schema(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     scripts = tmp_path / "migrations"
     shutil.copytree(schema.scripts(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
     (scripts / "versions" / "9001_next.py").write_text(
-        "from alembic import op\nrevision = '9001'\ndown_revision = '0001'\n"
+        f"from alembic import op\nrevision = '9001'\ndown_revision = '{NEWEST}'\n"
         "def upgrade():\n    op.execute('ALTER TABLE meta ADD COLUMN more TEXT')\n"
         "    if op.get_bind().exec_driver_sql('SELECT count(*) FROM audit').scalar() == 6:\n"
         "        raise RuntimeError('half way')\n"
@@ -269,11 +271,11 @@ def test_older_tables_are_brought_up_to_date_after_a_copy_was_made(database: Pat
     with pytest.raises(StateUnusable) as caught:
         SqlLedger(database, CLOCK)
     assert caught.value.code == "state_old"
-    assert revision(database) == ("0001", "9001")
+    assert revision(database) == (NEWEST, "9001")
     kept = upgrade(database, CLOCK)
     assert kept is not None
     assert revision(database) == ("9001", "9001")
-    assert revision(kept) == ("0001", "9001")
+    assert revision(kept) == (NEWEST, "9001")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     with SqlLedger(database, CLOCK) as ledger:
         assert len(ledger.names()) == 5
@@ -290,7 +292,7 @@ def test_an_upgrade_that_fails_half_way_leaves_the_old_tables(tmp_path: Path, da
         )
     with pytest.raises(RuntimeError, match="half way"):
         upgrade(database, CLOCK)
-    assert revision(database) == ("0001", "9001")
+    assert revision(database) == (NEWEST, "9001")
     with closing(sqlite3.connect(database)) as other:
         assert [row[1] for row in other.execute("PRAGMA table_info(meta)")] == ["name", "value"]
 
@@ -301,5 +303,5 @@ def test_a_backup_of_an_earlier_version_is_brought_up_to_date_by_the_restore(tmp
     shutil.copy(database, source)
     shutil.rmtree(database.parent)
     restore(database, source, CLOCK, "dana")
-    assert revision(source)[0] == "0001"
+    assert revision(source)[0] == NEWEST
     assert revision(database) == ("9001", "9001")

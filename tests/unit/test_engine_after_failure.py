@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from rotator.errors import Transient
-from tests.fakes.world import DAY, MINUTE, State, World
+from tests.fakes.world import DAY, MINUTE, PATH, State, World
 
 
 def fail_at(state: State, name: str, number: int) -> None:
@@ -50,5 +50,19 @@ def test_a_visit_that_went_well_lets_the_credential_sleep() -> None:
     world = World()
     state = world.state()
     state.visit()
-    world.advance(timedelta(hours=1))
+    world.advance(timedelta(minutes=59))
     assert state.visit().reason == "nothing_due"
+
+
+def test_every_credential_is_looked_at_each_hour_whatever_is_due() -> None:
+    """An edit of the document at rest is noticed then."""
+    world = World()
+    state = world.state()
+    state.visit()
+    fields = world.main()
+    assert fields is not None
+    world.store.consumers.put(PATH, fields.merged({"client_secret": "by hand"}))
+    world.advance(timedelta(hours=1))
+    error = state.visit().error
+    assert error is not None
+    assert error.code == "edited"

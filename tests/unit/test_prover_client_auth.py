@@ -82,8 +82,8 @@ def test_an_assertion_with_a_certificate_names_it_by_its_sha256_and_is_signed_wi
     thumbprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
     assert header["alg"] == "PS256"
     assert base64.urlsafe_b64decode(header["x5t#S256"] + "=") == thumbprint
-    whenever = {"verify_exp": False}  # it was made for the moment at which this file was read
-    claims = jwt.decode(assertion, key.public_key(), algorithms=["PS256"], audience=URL, options=whenever)
+    # It was made for the moment at which this file was read, which may be long ago.
+    claims = jwt.decode(assertion, key.public_key(), algorithms=["PS256"], audience=URL, options={"verify_exp": False})
     assert (claims["iss"], claims["sub"]) == ("client-1", "client-1")
     assert timedelta(minutes=4) < datetime.fromtimestamp(claims["exp"], UTC) - NOW <= timedelta(minutes=10)
     assert form(sent)["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
