@@ -190,9 +190,12 @@ def _patience_with(error: RotatorError | None) -> timedelta:
 
 
 def _joined(before: Report, after: Report) -> Report:
-    """Return one report of two visits. A second one that found nothing to do leaves the first one's word standing."""
+    """Return one report of two visits. A second one that found nothing more to do lets the first one's outcome stand.
+
+    What had hindered the first one is overcome then.
+    """
     nothing = after.outcome is RotationOutcome.SKIPPED and after.error is None
-    last = before if nothing else after
+    last = replace(before, error=None) if nothing else after
     return replace(
         last,
         retired=(*before.retired, *after.retired),

@@ -17,7 +17,7 @@ from rotator.app.state import see_whose_it_is
 from rotator.app.usage import UsageFault
 from rotator.app.watching import status
 from rotator.clock import ManualClock
-from rotator.errors import Denied, Misconfigured, RotatorError, Transient
+from rotator.errors import Denied, Misconfigured, RotatorError, Throttled, Transient
 from rotator.model import Act
 from rotator.ports import Snapshot
 from rotator.secret import Fields
@@ -275,6 +275,23 @@ def test_patience_with_a_vendor_ends_after_a_minute(bench: Bench) -> None:
     began = bench.clock.now()
     assert run(bench, "one").exit_status == 75
     assert bench.clock.now() - began <= timedelta(seconds=65)
+
+
+def test_a_store_that_throttles_the_last_write_is_waited_for_and_then_all_is_well(bench: Bench) -> None:
+    write = bench.store.staging.write
+    throttled = [Throttled("slow down", hint="wait", retry_after=timedelta(seconds=1))]
+
+    def once(path: str, fields: Fields, expected: int) -> Snapshot:
+        if fields.text("stage") == "idle" and throttled:
+            raise throttled.pop()
+        return write(path, fields, expected)
+
+    bench.store.staging.write = once  # type: ignore[method-assign]
+    began = bench.clock.now()
+    found = run(bench, "one")
+    assert (outcomes(found), found.exit_status, found.troubles) == ({"one": "promoted"}, 0, ())
+    assert bench.clock.now() - began < timedelta(seconds=15)
+    assert bench.store.staging.read("one").fields.text("stage") == "idle"
 
 
 @pytest.mark.parametrize("now", [False, True])
