@@ -9,7 +9,7 @@ import pytest
 from rotator.app.config import ConfigFaults, load
 from tests.fakes.config_cases_credentials import CREDENTIALS
 from tests.fakes.config_cases_systems import SYSTEMS
-from tests.fakes.config_files import MARK, PROVIDERS, credential, document, faults, store, write
+from tests.fakes.config_files import MARK, ONE, PROVIDERS, credential, document, faults, store, write
 
 CASES = {**SYSTEMS, **CREDENTIALS}
 
@@ -110,4 +110,18 @@ def test_yaml_faults_do_not_hide_those_of_the_grammar(tmp_path: Path) -> None:
             'config.yaml:3:1: unknown key "x".\n  Allowed: version, include, state, stores, providers, defaults, '
             "credentials, service, audit, notifications, hooks."
         ),
+    ]
+
+
+def test_a_fault_of_a_provider_does_not_hide_those_of_its_credentials(tmp_path: Path) -> None:
+    provider = PROVIDERS.replace("tenant: 11111111-2222-3333-4444-555555555555", f"tenant: {MARK}contoso!")
+    certificate = ONE.replace("}", f", credential: {MARK}certificate}}")
+    first = credential(f"verify: {MARK}{{expect: {{aud: api://one}}}}")
+    second = credential(certificate, name="two", path="partners/two").removeprefix("credentials:\n")
+    path, places = write(tmp_path, document(providers=provider, credentials=first + second))
+    told = [" ".join(fault.split(": ")[:2]) for fault in faults(path)]
+    assert told == [
+        f"config.yaml:{places[0]} providers.contoso.tenant",
+        f"config.yaml:{places[1]} credentials[0].verify",
+        f"config.yaml:{places[2]} credentials[1].provider.credential",
     ]

@@ -32,13 +32,17 @@ AnyStore = VaultStore | EmbeddedStore
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What credentials may name. stores, providers: those without fault; the name sets hold the faulty ones too."""
+    """What credentials may name. stores, providers: those without fault; the name sets hold the faulty ones too.
+
+    entra_names: providers that say so of their kind, so that it is known what their credentials need.
+    """
 
     main: Source
     stores: Mapping[str, AnyStore]
     providers: Mapping[str, EntraProvider]
     store_names: frozenset[str]
     provider_names: frozenset[str]
+    entra_names: frozenset[str]
 
 
 def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
@@ -278,7 +282,7 @@ def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
         hint = f"Use {ClientAuth.POST} or {ClientAuth.BASIC}."
         yield entry.fault(("verify", "client_auth"), message, hint)
     provider = entry.sound.provider
-    if verify.token_url is None and verify.scope is None and provider is not None and provider.use in known.providers:
+    if verify.token_url is None and verify.scope is None and provider is not None and provider.use in known.entra_names:
         message = "`scope` is missing: Entra gives no token without one"
         yield entry.fault(("verify",), message, "Name the API, such as api://example/.default.")
     expect = ("verify", "expect")

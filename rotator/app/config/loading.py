@@ -195,10 +195,10 @@ def _sound(entry: Entry, faults: Sequence[Explained]) -> Sound:
 
 
 def _of_another_kind(known: Known, entry: Entry) -> bool:
-    """Say whether the credential's provider is itself refused, so that its keys cannot be judged."""
+    """Say whether the credential's provider is of a kind that is itself refused, so that its keys cannot be judged."""
     provider = entry.own.get("provider")
     use = provider.get("use") if isinstance(provider, dict) else None
-    return isinstance(use, str) and use in known.provider_names and use not in known.providers
+    return isinstance(use, str) and use in known.provider_names and use not in known.entra_names
 
 
 def _known(main: Source, file: File | None) -> Known:
@@ -210,7 +210,12 @@ def _known(main: Source, file: File | None) -> Known:
         # A fault elsewhere must not hide the faults between those that are right.
         stores = _singly("stores", names["stores"], main.base)
         providers = _singly("providers", names["providers"], main.base)
-    return Known(main, stores, providers, frozenset(names["stores"]), frozenset(names["providers"]))
+    entra = frozenset(name for name, said in names["providers"].items() if _kind_of(said) == "entra")
+    return Known(main, stores, providers, frozenset(names["stores"]), frozenset(names["providers"]), entra)
+
+
+def _kind_of(section: object) -> object:
+    return section.get("kind") if isinstance(section, dict) else None
 
 
 def _singly(key: str, section: Mapping[str, Any], base: Path) -> dict[str, Any]:
