@@ -230,7 +230,7 @@ providers:
 {providers}
 defaults:
   store: {{use: local}}
-  verify: {{proofs: 3, spacing: 0s, deadline: 2m, scope: "api://kontrolle-provider/.default",
+  verify: {{proofs: 3, spacing: {spacing}, deadline: 2m, scope: "api://kontrolle-provider/.default",
            expect: {{aud: "api://kontrolle-provider", roles: [ProviderApi.Access], min_lifetime: 5m}}}}
   policy: {{lifetime: 30d, rotate_before: 10d, grace: 1d, quarantine: 5s, alert_before: [1d]}}
 credentials:
@@ -251,11 +251,13 @@ _ENTRY = """\
 """
 
 
-def configuration(issuers: Mapping[str, Mapping[str, object]], apps: Iterable[tuple[str, str, str]], many: int) -> str:
+def configuration(
+    issuers: Mapping[str, Mapping[str, object]], apps: Iterable[tuple[str, str, str]], at_once: int, spacing: str = "0s"
+) -> str:
     """Return a `config.yaml`. issuers: provider to url, folder, tenant and rotator; apps: name, provider, app id.
 
-    many: the concurrency.
+    at_once: the concurrency. spacing: between two proofs, in the words of the configuration.
     """
     providers = "".join(_PROVIDER.format(name=name, **facts) for name, facts in issuers.items()).rstrip("\n")
     entries = "".join(_ENTRY.format(name=name, provider=provider, app=app) for name, provider, app in apps)
-    return _HEAD.format(concurrency=many, providers=providers) + (entries or "  []\n")
+    return _HEAD.format(concurrency=at_once, providers=providers, spacing=spacing) + (entries or "  []\n")

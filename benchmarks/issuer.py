@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from benchmarks.measuring import ROOT, environment
-from rotator.sandbox.gate import Endpoint, Gate
+from rotator.sandbox.gate import Endpoint, Gate, read_call
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Weather
 from rotator.sandbox.world import GRAPH_APP_ID, GRAPH_URI, KONTROLLE_API, App, Resource, World, rotator_app
@@ -93,9 +93,9 @@ class Issuer:
         self.stop()
 
 
-def most_at_once(visits: Sequence[Visit]) -> int:
-    """Return how many requests were under way at the same time, at the most."""
-    turns = sorted([(one.begins, 1) for one in visits] + [(one.ends, -1) for one in visits])
+def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
+    """Return how many spans had begun and not ended at the same time, at the most."""
+    turns = sorted(turn for begins, ends in spans for turn in ((begins, 1), (ends, -1)))
     most = now = 0
     for _, change in turns:
         now += change
@@ -147,8 +147,8 @@ def _watch(seen: list[tuple[str, str, float, float]]) -> None:
         try:
             return await pass_on(gate, endpoint, request)
         finally:
-            named = request.path_params.get("app_id") or request.path_params.get("id") or ""
-            seen.append((str(endpoint.route), str(named), begins, time.monotonic()))
+            subject = gate._subject(await read_call(request))
+            seen.append((str(endpoint.route), subject, begins, time.monotonic()))
 
     Gate._serve = noted  # type: ignore[assignment, method-assign]
 
