@@ -165,11 +165,8 @@ ENDING = (
         "a pass finishes, retires and sweeps before it rotates",
         "visit.py",
         (
-            "            self._retire(self._tracked(), scene)\n        self.wait = sight(self.kit, scene)\n",
-            (
-                "            self._rotate(scene, dead=dead)\n            self._retire(self._tracked(), scene)\n"
-                "        self.wait = sight(self.kit, scene)\n"
-            ),
+            "            self._end(tracked, scene)\n",
+            "            self._rotate(scene, dead=dead)\n            self._end(self._tracked(), scene)\n",
         ),
         tests=(FOUR,),
     ),
