@@ -70,7 +70,7 @@ def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
     "--outcome", type=click.Choice([one.value for one in Outcome]), metavar="OUTCOME", help="With this outcome."
 )
 @click.option("--actor", metavar="WHO", help="By this actor.")
-@click.option("--rotation", metavar="ID", help="Of this rotation.")
+@click.option("--rotation", metavar="ID", help="Of this rotation; its first characters will do.")
 @click.option("--last", type=click.IntRange(1), metavar="N", help=f"The newest N; on a terminal {SCREENFUL}, else all.")
 @click.pass_context
 def list_(ctx: click.Context, /, last: int | None, **wanted: Any) -> int:
@@ -142,11 +142,11 @@ def accept(ctx: click.Context, reason: str) -> int:
 
 
 def audit_lines(items: Sequence[Mapping[str, Any]], page: Page, *, whole: bool) -> Iterator[str]:
-    """Yield the table. whole: key ids are not shortened."""
+    """Yield the table. whole: key ids are not shortened, which a pipe never does."""
     if not items:
         yield "No record fits."
         return
-    yield from render(_COLUMNS, [_row(item, whole=whole) for item in items], page)
+    yield from render(_COLUMNS, [_row(item, whole=whole or not page.terminal) for item in items], page)
 
 
 def _row(item: Mapping[str, Any], *, whole: bool) -> list[str]:
@@ -189,6 +189,7 @@ def chain_lines(found: ChainVerified, page: Page) -> Iterator[str]:
         yield "There is no record yet."
     else:
         holds = page.paint("chain verified:", GREEN)
-        yield f"{holds} {found.first} to {found.last}, head {page.fit(short_key(found.head))}"
+        head = page.fit(short_key(found.head)) if page.terminal else found.head
+        yield f"{holds} {found.first} to {found.last}, head {head}"
     remarks = [(one.store, one.message, one.hint) for one in found.compared]
     yield from paragraphs(remarks, page)

@@ -18,7 +18,7 @@ from rotator.cli.times import NOTHING, When, took
 from rotator.cli.words import HELD
 
 SHORT_ID: Final = 8
-"""So much of a rotation's id tells it from the others of one credential."""
+"""So much of a rotation's id tells it from the others of one credential. In a pipe it stands whole."""
 
 _COLOURS = {"promoted": GREEN, "retired": GREEN, "abandoned": YELLOW, "parked": RED}
 _COLUMNS = (
@@ -62,16 +62,16 @@ def history_lines(items: Sequence[Mapping[str, Any]], page: Page, when: When) ->
         yield "It was never rotated."
         return
     if not when.exact:
-        yield from render(_COLUMNS, [[*_row(item, when), steps_in_a_line(item["steps"])] for item in items], page)
+        yield from render(_COLUMNS, [[*_row(item, page, when), steps_in_a_line(item["steps"])] for item in items], page)
         return
     for item in items:
-        yield page.paint("  ".join(_row(item, when)), BOLD)
+        yield page.paint("  ".join(_row(item, page, when)), BOLD)
         yield from render(_STEP_COLUMNS, [_step_row(step, when) for step in item["steps"]], page, titles=False)
 
 
-def _row(item: Mapping[str, Any], when: When) -> list[str]:
+def _row(item: Mapping[str, Any], page: Page, when: When) -> list[str]:
     rotation = item["rotation_id"] or NOTHING
-    shown = rotation if when.exact else rotation[:SHORT_ID]
+    shown = rotation[:SHORT_ID] if page.terminal and not when.exact else rotation
     moment = when.calendar(item["finished_at"] or item["started_at"])
     return [shown, moment, item["outcome"] or "unfinished", item["reason"] or ""]
 

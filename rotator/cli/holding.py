@@ -59,24 +59,25 @@ def resume(ctx: click.Context, names: tuple[str, ...], reason: str) -> int:
 
 @click.command(cls=Command)
 @name_argument()
-@click.option("--retire", "how", flag_value="retire", help="Retire our versions; consumers are refused from then on.")
-@click.option("--leave", "how", flag_value="leave", help="Leave the current version to others, working.")
+@click.option("--retire", is_flag=True, help="Retire our versions; consumers are refused from then on.")
+@click.option("--leave", is_flag=True, help="Leave the current version to others, working.")
 @yes()
 @click.pass_context
-def forget(ctx: click.Context, name: str, how: str | None) -> int:
+def forget(ctx: click.Context, /, name: str, **how: bool) -> int:
     """End the management of a credential.
 
     Also of one that has left the configuration. It is recorded, and the history stays.
     """
     from rotator.app import keeping
 
-    if how is None:
+    said = [way for way, given in how.items() if given]
+    if len(said) != 1:
         raise UsageFault(
-            "What becomes of its versions is not said.",
+            "What becomes of its versions is " + ("said twice." if said else "not said."),
             hint=f"Retire them: rotator forget {name} --retire\nLeave them, working: rotator forget {name} --leave",
         )
     talk = talk_of(ctx)
-    farewell = keeping.Farewell(how)
+    farewell = keeping.Farewell(said[0])
     if farewell is keeping.Farewell.RETIRE:
         question = f"Forget {name} and retire its versions? Its consumers are refused from then on."
         if not agreed_to_danger(talk, question):

@@ -65,17 +65,17 @@ def orphan_lines(items: Sequence[Mapping[str, Any]], page: Page, when: When) -> 
     foreign = sum(item["class"] == "foreign" for item in items)
     if wanted:
         wanted.sort(key=lambda item: _ORDER.index(item["class"]))
-        yield from render(_COLUMNS, [_row(item, when) for item in wanted], page)
+        yield from render(_COLUMNS, [_row(item, page, when) for item in wanted], page)
         yield ""
     untouched = f" {count(foreign, 'foreign version')}, never touched." if foreign else ""
     yield f"{count(ours, 'orphan') if ours else 'No orphans'}.{untouched}"
 
 
-def _row(item: Mapping[str, Any], when: When) -> list[str]:
+def _row(item: Mapping[str, Any], page: Page, when: When) -> list[str]:
     return [
         item["class"],
         item["application"],
-        key_of(item["key_id"], when),
+        key_of(item["key_id"], page, when),
         when.distance(item["created_at"]),
         when.distance(item["expires_at"]),
         item["provider"],

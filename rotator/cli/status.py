@@ -111,6 +111,6 @@ def _last(last: Mapping[str, Any] | None, when: When) -> str:
     return ended if last["outcome"] in ("promoted", "retired") else f"{last['outcome']} {ended}"
 
 
-def key_of(key_id: str | None, when: When) -> str:
-    """Return a key id: its ends, or whole where exact values are wanted."""
-    return (key_id or NOTHING) if when.exact else (short_key(key_id) or NOTHING)
+def key_of(key_id: str | None, page: Page, when: When) -> str:
+    """Return a key id: its ends on a terminal, whole in a pipe and where exact values are wanted."""
+    return short_key(key_id) or NOTHING if page.terminal and not when.exact else key_id or NOTHING

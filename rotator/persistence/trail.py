@@ -289,7 +289,7 @@ def _wanting(wanted: AuditFilter) -> tuple[str, dict[str, str | int]]:
         "event = :event": wanted.event,
         "outcome = :outcome": wanted.outcome,
         "actor = :actor": wanted.actor,
-        "rotation_id = :rotation": wanted.rotation,
+        "substr(rotation_id, 1, length(:rotation)) = :rotation": wanted.rotation,
     }
     asked = {condition: value for condition, value in given.items() if value is not None}
     values = {condition.rpartition(":")[2]: value for condition, value in asked.items()}

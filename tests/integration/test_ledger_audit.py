@@ -312,6 +312,8 @@ def test_words_that_look_like_an_acceptance_accept_nothing(database: Path) -> No
         (AuditFilter(outcome="succeeded"), range(1, 61, 2)),
         (AuditFilter(actor="daemon"), range(3, 61, 3)),
         (AuditFilter(rotation="r0"), range(7, 61, 7)),
+        (AuditFilter(rotation="r"), range(1, 61)),
+        (AuditFilter(rotation="0"), range(0)),
         (AuditFilter(rotation="r0", event="version.retired"), range(14, 61, 14)),
         (AuditFilter(credential="no-such"), range(0)),
     ],

@@ -157,6 +157,7 @@ def test_the_option_after_the_command_wins() -> None:
         (["pause"], "Give one or more NAMEs, or --all"),
         (["pause", "a", "--all"], "Give one or more NAMEs, or --all"),
         (["forget", "a"], "Retire them: rotator forget a --retire\n  Leave them, working: rotator forget a --leave"),
+        (["forget", "a", "--retire", "--leave"], "What becomes of its versions is said twice."),
         (["read", "a", "--field", "f", "--to", "x", "--mode", "rw"], '"rw" is no mode'),
         (["read", "a", "--field", "f", "--to", "-", "--mode", "600"], "--mode and --group are of a file"),
         (["audit", "list", "--since", "soon"], '"soon" is no time'),

@@ -340,10 +340,11 @@ def test_a_rotation_that_goes_on_is_unfinished() -> None:
     assert list(history_lines([], PIPE, WHEN)) == ["It was never rotated."]
 
 
-def test_long_rotation_ids_are_short_but_where_exact_values_are_wanted() -> None:
+def test_long_rotation_ids_are_short_on_a_terminal_but_where_exact_values_are_wanted() -> None:
     long = {**HISTORY[0], "rotation_id": "4d7fd1b4841042b4ae7b79d71d6c3750"}
-    assert list(history_lines([long], PIPE, WHEN))[1].startswith("4d7fd1b4  ")
-    assert next(history_lines([long], PIPE, EXACT)).startswith("4d7fd1b4841042b4ae7b79d71d6c3750  ")
+    assert list(history_lines([long], WIDE, WHEN))[1].startswith("4d7fd1b4  ")
+    assert list(history_lines([long], PIPE, WHEN))[1].startswith("4d7fd1b4841042b4ae7b79d71d6c3750  ")
+    assert next(history_lines([long], WIDE, EXACT)).startswith("4d7fd1b4841042b4ae7b79d71d6c3750  ")
 
 
 def test_orphans_come_first_foreign_ones_apart_and_ours_in_use_only_on_request() -> None:
@@ -358,6 +359,12 @@ def test_orphans_come_first_foreign_ones_apart_and_ours_in_use_only_on_request()
     assert list(orphan_lines(ORPHANS[:1], PIPE, WHEN)) == ["No orphans."]
 
 
+def test_key_ids_of_orphans_are_whole_in_a_pipe() -> None:
+    known = sorted(str(item["key_id"]) for item in ORPHANS if item["class"] in ("orphan", "foreign"))
+    assert sorted(line.split()[2] for line in list(orphan_lines(ORPHANS, PIPE, WHEN))[1:3]) == known
+    assert not any(key in line for key in known for line in orphan_lines(ORPHANS, WIDE, WHEN))
+
+
 # --------------------------------------------------------------------------------------------------------------- audit
 
 
@@ -368,9 +375,10 @@ def test_the_audit_log_at_80_columns_keeps_what_happened_to_whom_and_how_it_went
 def test_the_audit_log_in_a_pipe_is_whole() -> None:
     lines = list(audit_lines(AUDIT, PIPE, whole=False))
     assert lines[1].endswith("key asked for 90 d")
-    assert lines[2].endswith("key 4c1e…9a02")
+    assert lines[2].endswith(f"key {KEY}")
     assert lines[3].endswith("proved, kv/partners/x v8")
-    assert KEY in list(audit_lines(AUDIT, PIPE, whole=True))[2]
+    assert list(audit_lines(AUDIT, WIDE, whole=False))[2].endswith("key 4c1e…9a02")
+    assert KEY in list(audit_lines(AUDIT, WIDE, whole=True))[2]
     assert list(audit_lines([], PIPE, whole=False)) == ["No record fits."]
 
 
@@ -382,7 +390,8 @@ def test_one_record_shows_each_key_that_says_something() -> None:
 
 def test_a_sound_chain_says_from_where_to_where_and_what_the_stores_say() -> None:
     found = ChainVerified((), 1, 1853, "9b1f" + "0" * 60, None, (Compared("vault", None, "could not be reached."),), 0)
-    assert list(chain_lines(found, PIPE)) == [
+    assert next(chain_lines(found, PIPE)).endswith(f"head {found.head}")
+    assert list(chain_lines(found, WIDE)) == [
         "chain verified: 1 to 1853, head 9b1f…0000",
         "vault  could not be reached.",
     ]
