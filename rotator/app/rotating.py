@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Final
 
 from rotator.app import heads, items
 from rotator.app.dry import Asked, dry_run
@@ -23,7 +24,16 @@ from rotator.crew import Crew
 from rotator.engine import Report
 from rotator.errors import Busy, Refused, RotatorError, Throttled
 from rotator.kit import Interrupted
-from rotator.model import Credential, Event, EventName, Request, RetireMode, RotationOutcome, VersionState
+from rotator.model import (
+    Credential,
+    CredentialState,
+    Event,
+    EventName,
+    Request,
+    RetireMode,
+    RotationOutcome,
+    VersionState,
+)
 from rotator.planner import end_of_grace, retry_at, why_idle
 from rotator.ports import Ledger, Tracked
 from rotator.timing import spell_moment
@@ -219,14 +229,15 @@ class _Answers:
         self._statuses: dict[str, int] = {}
 
     def stopped(self, credential: Credential, tracked: Tracked | None) -> bool:
-        """Answer for a credential that is parked or paused, and say whether it is."""
-        if tracked is None or (tracked.state.parked is None and tracked.state.paused_at is None):
+        """Answer for a credential that is parked, paused or forgotten, and say whether it is."""
+        reason = None if tracked is None else _standing_still(credential, tracked.state)
+        if tracked is None or reason is None:
             return False
-        reason = "parked" if tracked.state.parked is not None else "paused"
         refused: Refused | None = None
         if self._wish.names:
-            message = f"{credential.name} is {why_idle(tracked) or reason}"
-            refused = Refused(message, hint=f"rotator resume {credential.name}", code=reason)
+            message = f"{credential.name} was {why_idle(tracked) or reason}"
+            hint = _MANAGED_AGAIN if reason == "forgotten" else f"rotator resume {credential.name}"
+            refused = Refused(message, hint=hint, code=reason)
             self._troubles.append(Trouble(credential.name, refused))
         else:
             self._remarks.append(Remark(credential.name, why_idle(tracked) or reason))
@@ -275,6 +286,20 @@ class _Answers:
         said = {"outcome": outcome.value, "reason": reason, "started_at": now, "finished_at": now}
         self._items[credential.name] = {**item, **said}
         self._statuses[credential.name] = status
+
+
+_MANAGED_AGAIN: Final = (
+    "Take its entry out of the configuration; or, to have the application managed again, give the entry another name."
+)
+
+
+def _standing_still(credential: Credential, state: CredentialState) -> str | None:
+    """Return why nothing may start, as a code. A forgotten name that stands for something else now is a new entry."""
+    if state.forgotten_at is not None:
+        return "forgotten" if state.binding == credential.binding else None
+    if state.parked is not None:
+        return "parked"
+    return "paused" if state.paused_at is not None else None
 
 
 def from_report(report: Report) -> Item:

@@ -166,6 +166,18 @@ def test_what_is_left_to_others_works_on(bench: Bench) -> None:
     assert bench.issuer.accepts(bench.app("one"), bench.value_of("one"))
 
 
+def test_a_wish_for_a_forgotten_credential_is_refused_and_not_kept_for_later(bench: Bench) -> None:
+    rotated(bench)
+    forgotten(bench, "one", Farewell.LEAVE)
+    found = rotated(bench, "one", now=True)
+    assert (found.exit_status, found.items[0]["outcome"], found.items[0]["reason"]) == (1, "skipped", "forgotten")
+    assert "another name" in found.troubles[0].error.hint
+    assert events(bench, "request.received") == []
+    everything = rotated(bench, now=True, everything=True)
+    assert [item["outcome"] for item in everything.items] == ["skipped", "promoted"]
+    assert everything.exit_status == 0
+
+
 def test_forget_can_retire_everything_of_ours(bench: Bench) -> None:
     rotated(bench)
     forgotten(bench, "one", Farewell.RETIRE)
