@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -21,7 +21,6 @@ from rotator.app.actor import actor_of
 from rotator.app.choosing import choose
 from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
 from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
-from rotator.app.counting import Calls, CountedProvider
 from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, key_is_to_be_made, owners, require
 from rotator.app.state import see_whose_it_is
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from rotator.app.state import Reader, Writer
     from rotator.app.wiring import Builder
     from rotator.crew import Crew
-    from rotator.engine import Engine
 
 LOCK_PATIENCE = timedelta(seconds=10)
 """How long a command waits for another one that has the state."""
@@ -81,7 +79,6 @@ class House:
         self.stop = stop or threading.Event()
         self.progress = progress
         self.actor = actor_of(environ)
-        self.calls = Calls()  # a daemon hands it on from one configuration to the next
         self.resolver: Resolver = loaded.resolver(environ, self._from_store, argv)
         self._make_builder = builder
         self._builder: Builder | None = None
@@ -93,7 +90,6 @@ class House:
         self._provers: dict[str, Prover] = {}
         self._installs: dict[str, str] = {}
         self._writer: Writer | None = None
-        self.visitors: Crew | None = None  # the daemon's, which make visits instead of threads of our own
         self._installing: dict[str, threading.Lock] = {}
         self._reader: Reader | None = None
         self._reading = ExitStack()
@@ -132,14 +128,6 @@ class House:
             self._writer = None
 
     # ------------------------------------------------------------------------------------------------ configuration
-
-    def heir(self, loaded: Loaded) -> House:
-        """Return a house with another configuration and new parts, which borrows our state and our visitors."""
-        environ, argv, clock, stop = self.environ, self._argv, self.clock, self.stop
-        progress, builder = self.progress, self._make_builder
-        made = House(loaded, environ=environ, argv=argv, clock=clock, stop=stop, progress=progress, builder=builder)
-        made._writer, made.visitors, made.calls = self.ledger(), self.visitors, self.calls
-        return made
 
     @property
     def config(self) -> Config:
@@ -261,8 +249,7 @@ class House:
             if name not in self._providers:
                 made = self.builder.provider(name, self.config.providers[name])
                 self._opened.callback(made.close)
-                counted = CountedProvider(made, name, lambda: self.calls)
-                self._providers[name] = SteadyProvider(counted, Again(self.clock, self.stop))
+                self._providers[name] = SteadyProvider(made, Again(self.clock, self.stop))
             return self._providers[name]
 
     def prover(self, credential: Credential) -> Prover:
@@ -290,11 +277,6 @@ class House:
                     self.builder.writer(self.database, self.clock, kind or " ".join(self._argv[:2]), patience)
                 )
             return self._writer
-
-    @property
-    def open_ledger(self) -> Writer | None:
-        """Return the state if this run has opened it for writing."""
-        return self._writer
 
     def reader(self) -> Reader | None:
         """Return the state for reading, without a lock; None when there is none yet. Raises StateUnusable, Busy."""
@@ -385,22 +367,13 @@ class House:
 
     # --------------------------------------------------------------------------------------------------------- visits
 
-    def engine(self) -> Engine:
-        """Return what visits credentials, as this configuration wants it."""
+    def crew(self) -> Crew:
+        """Return new threads that make visits; a context manager that ends them."""
+        from rotator.crew import Crew
         from rotator.engine import Engine
         from rotator.engine import Mode as EngineMode
 
         service = self.config.service
         mode = EngineMode.OBSERVE if self.observing else EngineMode.ACTIVE
-        return Engine(self.clock, self.stop, concurrency=service.concurrency, jitter=service.jitter, mode=mode)
-
-    @contextmanager
-    def crew(self) -> Iterator[Crew]:
-        """Lend the threads that make visits: those of the daemon, else some of our own."""
-        from rotator.crew import Crew
-
-        if self.visitors is not None:
-            yield self.visitors
-        else:
-            with Crew(self.engine()) as crew:
-                yield crew
+        engine = Engine(self.clock, self.stop, concurrency=service.concurrency, jitter=service.jitter, mode=mode)
+        return Crew(engine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,6 @@ from rotator.model import Event, Intent, Request, Rotation, Sighting, Step, Vers
 from rotator.ports import Change, Head, Ledger, Note, Tracked, Waking
 
 if TYPE_CHECKING:
-    from rotator.persistence.figures import Last
     from rotator.persistence.trail import AuditFilter, Verified
 
 Record = Mapping[str, str | int | None]
@@ -44,9 +43,6 @@ class Views(Protocol):
 
     def waking(self, now: datetime, at_most: int) -> Sequence[Waking]:
         """See `Ledger.waking`."""
-
-    def parked_count(self) -> int:
-        """Count the credentials that wait for a person, those that have left the configuration too."""
 
     def rotation(self, rotation_id: str) -> Rotation | None:
         """See `Ledger.rotation`."""
@@ -101,39 +97,9 @@ class Reader(Views, Protocol):
     def verify(self, expected_head: Head | None = None) -> Verified:
         """Walk the chain and return what was found. expected_head: a copy of the head that was kept elsewhere."""
 
-    def marks(self) -> Iterator[tuple[str, int]]:
-        """Yield each credential with a number that changes when anything changes that it is planned from."""
-
-    def orphans(self) -> Mapping[str, int]:
-        """Return how many versions that nothing names each credential has, where there are any."""
-
-    def refused(self) -> frozenset[str]:
-        """Return the credentials whose current version did not pass its last proof."""
-
-    def last(self) -> Last:
-        """Return where the records end now."""
-
-    def finished(self, since: Last, until: Last) -> Mapping[str, int]:
-        """Return how many rotations ended in each outcome, by the records between the two."""
-
-    def took(self, since: Last, until: Last) -> Iterator[tuple[str, float]]:
-        """Yield each step that ended between the two, and its seconds."""
-
 
 class Writer(Ledger, Protocol):
     """The state, open for writing under its lock."""
-
-    def listen(self, hear: Callable[[Record], None]) -> None:
-        """Have every audit record told to `hear` as soon as it is durable, in the thread that made it.
-
-        hear: returns soon, and raises nothing.
-        """
-
-    def see_that_it_can_be_written(self) -> None:
-        """Hold the state alone for a moment, and write nothing. Raises StateUnusable, Busy."""
-
-    def parked_count(self) -> int:
-        """Count the credentials that wait for a person, those that have left the configuration too."""
 
     def audit_one(self, seq: int) -> Record | None:
         """Return one record, or None when there is none of that number."""

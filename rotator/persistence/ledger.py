@@ -5,7 +5,7 @@ When `record` returns, it is on the disk. Who wants to write holds the `StateLoc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -19,13 +19,12 @@ from rotator.model import Event, EventName, ProofSeen
 from rotator.persistence import rows, schema, tables
 from rotator.persistence.database import PATIENCE, Access, Database
 from rotator.persistence.faults import damaged
-from rotator.persistence.sealing import Sealing
 from rotator.persistence.trail import ACCEPTED_AT_ONCE, Trail, Verified, naming
 from rotator.persistence.views import Views
 from rotator.ports import Change, Head, Note, Waking
 
 
-class SqlLedger(Views, Trail, Sealing):
+class SqlLedger(Views, Trail):
     """Implements the `Ledger` port. Safe for use from several threads; one process at a time."""
 
     def __init__(self, path: Path, clock: Clock, patience: timedelta = PATIENCE) -> None:
@@ -34,7 +33,6 @@ class SqlLedger(Views, Trail, Sealing):
         clock: tells the time of the records. patience: how long a busy file is waited for. Raises StateUnusable, Busy.
         """
         self._clock = clock
-        self._listeners: list[Callable[[dict[str, Value]], None]] = []
         super().__init__(Database(path, Access.WRITE, patience))
         try:
             self.owner = self._owner()
@@ -42,22 +40,14 @@ class SqlLedger(Views, Trail, Sealing):
             self.close()
             raise
 
-    def listen(self, hear: Callable[[dict[str, Value]], None]) -> None:
-        """Have every record told to `hear` as soon as it is on the disk, in the thread that made it.
-
-        hear: returns soon, and raises nothing. Two threads may tell their records in another order than they made them.
-        """
-        self._listeners.append(hear)
-
     def record(self, event: Event, *changes: Change | Event) -> None:
         """Append audit records and make the changes they tell of, in one transaction."""
         events = [event, *(one for one in changes if isinstance(one, Event))]
         written = [(type(one), rows.cells_of(one)) for one in changes if not isinstance(one, Event)]
         with self._database.writing() as connection:
-            made = self._append(connection, events)
+            self._append(connection, events)
             for kind, cells in written:
                 connection.execute(_REPLACING[kind], cells)
-        self._tell(made)
 
     def note(self, *notes: Note) -> None:
         """Write bookkeeping in one transaction."""
@@ -88,11 +78,6 @@ class SqlLedger(Views, Trail, Sealing):
             with self._database.writing() as connection:
                 connection.execute(_POSTPONE, given)
 
-    def see_that_it_can_be_written(self) -> None:
-        """Hold the file alone for a moment, and write nothing. Raises StateUnusable, Busy."""
-        with self._database.writing():
-            pass
-
     def accept(self, actor: str, reason: str, expected_head: Head | None = None) -> Verified:
         """Record that a person has looked at the breaks of the chain, and go on from the last record as it stands.
 
@@ -110,8 +95,7 @@ class SqlLedger(Views, Trail, Sealing):
             last = connection.execute(
                 select(tables.audit.c.seq, tables.audit.c.hash).order_by(tables.audit.c.seq.desc()).limit(1)
             ).first()
-            made = self._append(connection, events, Head(*last) if last else Head(0, ZEROS))
-        self._tell(made)
+            self._append(connection, events, Head(*last) if last else Head(0, ZEROS))
         return found
 
     def change_owner(self) -> None:
@@ -120,11 +104,6 @@ class SqlLedger(Views, Trail, Sealing):
         with self._database.writing() as connection:
             connection.execute(update(tables.meta).where(tables.meta.c.name == schema.OWNER).values(value=owner))
         self.owner = owner
-
-    def _tell(self, made: Sequence[dict[str, Value]]) -> None:
-        for record in made:
-            for hear in self._listeners:
-                hear(record)
 
     def _append(
         self, connection: Connection, events: Sequence[Event], after: Head | None = None

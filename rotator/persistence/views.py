@@ -18,7 +18,7 @@ from rotator.outlook import LONGEST_SLEEP
 from rotator.persistence import rows
 from rotator.persistence.database import Asking
 from rotator.persistence.faults import understood
-from rotator.persistence.marks import MANAGED, PARKED, UNANSWERED, UNFINISHED, UNSETTLED
+from rotator.persistence.marks import MANAGED, UNANSWERED, UNFINISHED, UNSETTLED
 from rotator.persistence.rows import Row
 from rotator.ports import Tracked, Waking
 from rotator.timing import plus
@@ -105,7 +105,6 @@ FROM (
     SELECT name, wake_at FROM credentials WHERE {MANAGED} AND wake_at > :latest LIMIT :at_most)
   LIMIT :at_most)
 """  # noqa: S608 nothing from outside is in it
-_PARKED: Final = f"SELECT count(*) FROM credentials WHERE {MANAGED} AND {PARKED}"  # noqa: S608
 
 _NEWEST: Final = "SELECT * FROM rotations WHERE credential = :credential ORDER BY n DESC LIMIT :limit"
 _THEIR_STEPS: Final = (
@@ -185,10 +184,6 @@ class Views(Asking):
         latest = rows.micros(plus(now, LONGEST_SLEEP))
         found = self._ask(_WAKING, now=rows.micros(now), latest=latest, at_most=at_most)
         return self._built(_waking_of, found)
-
-    def parked_count(self) -> int:
-        """Count the credentials that wait for a person, those that have left the configuration too."""
-        return int(self._ask(_PARKED)[0][0])
 
     # --------------------------------------------------------------------------------------------- what recovery asks
 

@@ -349,3 +349,42 @@ def test_threads_may_write_at_once(ledger: Ledger) -> None:
         list(pool.map(work, range(4)))
     assert ledger.head().seq == 100
     assert len(ledger.known_key_ids(NAME, NOW)) == 100
+
+
+def test_who_wakes_is_found_by_its_moment(ledger: Ledger) -> None:
+    """Without one first, then the longest waiting; what is believed to sleep, or is forgotten, is left out."""
+    moments = {
+        "late": NOW - timedelta(hours=2),
+        "just-now": NOW,
+        "asleep": NOW + timedelta(minutes=1),
+        "absurd": NOW + timedelta(days=400),
+        "never-seen": None,
+    }
+    for name, wake_at in moments.items():
+        ledger.note(replace(state(name), wake_at=wake_at))
+    ledger.note(replace(state("forgotten"), wake_at=None, forgotten_at=NOW))
+    found = [one.name for one in ledger.waking(NOW, 10)]
+    assert found[:3] == ["never-seen", "late", "just-now"]
+    assert set(found[3:]) == {"absurd"}
+    assert [one.name for one in ledger.waking(NOW, 1)] == ["never-seen"]
+
+
+def test_who_wakes_says_whether_it_has_a_version_or_sightings(ledger: Ledger) -> None:
+    ledger.note(state())
+    (fresh,) = ledger.waking(NOW, 10)
+    assert fresh.fresh
+    assert not fresh.sighted
+    ledger.record(event(), version("k1", VersionState.CURRENT))
+    ledger.note(Sighting(NAME, "k9", "t", HERE, 1))
+    (known,) = ledger.waking(NOW, 10)
+    assert not known.fresh
+    assert known.sighted
+
+
+def test_who_is_put_off_sleeps_unless_it_was_touched_meanwhile(ledger: Ledger) -> None:
+    for name in ("one", "two"):
+        ledger.note(replace(state(name), wake_at=NOW))
+    found = ledger.waking(NOW, 10)
+    ledger.note(replace(state("two"), wake_at=None))
+    ledger.postpone({one: NOW + timedelta(minutes=30) for one in found})
+    assert [one.name for one in ledger.waking(NOW, 10)] == ["two"]
