@@ -210,6 +210,7 @@ class Visit:
         self._baseline(tracked, scene)
         on_behalf = kit if request is None else replace(kit, actor=request.actor)
         self._live(begin(on_behalf, scene, reason, request=request))
+        self.warning, self.unproved = None, False  # was said of the version that is replaced now
         after = self._tracked()
         if any(one.at <= kit.clock.now() for one in retirements(kit.credential, after, kit.clock.now())):
             self._retire(after, read(kit))

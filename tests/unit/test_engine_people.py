@@ -346,6 +346,15 @@ def test_a_secret_in_use_that_dies_with_nothing_before_it_is_replaced_at_once() 
     assert world.works(world.main())
 
 
+def test_nothing_that_was_wrong_with_a_secret_is_said_of_the_one_that_replaced_it() -> None:
+    world, state, first = in_use(lifetime=300 * DAY)
+    world.issuer.remove(APP, first)
+    report = state.visit()
+    kept = state.ledger.states[NAME]
+    assert (report.outcome, report.warning) == (RotationOutcome.PROMOTED, None)
+    assert (kept.error, kept.failures, kept.not_before) == (None, 0, None)
+
+
 def test_two_dead_versions_do_not_keep_a_third_from_being_made() -> None:
     """Somebody removed everything while the grace of the one before was over."""
     world, state, first, second = in_grace()
