@@ -324,7 +324,6 @@ class EventName(StrEnum):
     CREDENTIAL_FORGOTTEN = "credential.forgotten"
     STATE_REBUILT = "state.rebuilt"
     AUDIT_ACCEPTED = "audit.accepted"
-    AUDIT_CHECKPOINT = "audit.checkpoint"
 
 
 class Outcome(StrEnum):
