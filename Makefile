@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .NOTPARALLEL:
-.PHONY: help install demo test test-fast check servers soak bench mutants package requirements clean
+.PHONY: help install demo test test-fast check servers bench mutants package requirements clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -41,9 +41,6 @@ check: $(VENV)/.developed  ## Format, style, types, who imports whom, and what m
 
 servers: $(VENV)/.installed  ## Find the Vault for the tests, or build it, once on a machine (6 to 10 minutes)
 	@$(BIN)/python tests/servers/build.py
-
-soak: $(VENV)/.developed servers  ## Let it run against bad days for a long time
-	@$(BIN)/python -m tests.soak
 
 bench: $(VENV)/.developed  ## Measure; prints tables
 	@$(BIN)/python -m benchmarks
