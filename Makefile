@@ -21,7 +21,7 @@ install: $(VENV)/.installed  ## Make .venv with rotator in it, every package che
 demo: install  ## Watch three credentials through their whole life, on this machine alone (under a minute)
 	@$(BIN)/rotator demo
 
-test: check servers  ## Everything but the soak: check, then all tests, with a real Vault (under 15 minutes)
+test: check servers  ## check, then all tests, with a real Vault (under 15 minutes)
 	@echo "== tests, $(WORKERS) at a time"
 	@$(PYTEST)
 
