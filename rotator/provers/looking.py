@@ -98,8 +98,9 @@ def _endpoint(subject: str, where: str, reply: Reply) -> Finding:
 
 
 def _clock(subject: str, where: str, theirs: datetime, ours: datetime) -> Finding:
-    skew = abs(theirs - ours)
-    message = f"{skew.total_seconds():.0f} s from {where}"
+    """Compare our clock with the endpoint's Date, which is cut to whole seconds: half of one is added to it."""
+    skew = abs(ours - theirs - timedelta(milliseconds=500))
+    message = f"the clock of {where} is {skew.total_seconds():.1f} s from ours"
     if skew > SKEW_REFUSED:
         hint = "Set this machine's clock. Until then nothing starts because of time."
         return Finding(subject, CLOCK, Severity.FAIL, message, hint, _LATER)

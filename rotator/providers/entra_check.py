@@ -193,7 +193,7 @@ class Examination:
         apart = abs(self._clock.now() - reply.date - timedelta(milliseconds=500))
         outcome = Severity.FAIL if apart > WORST_SKEW else Severity.OK
         hint = "" if outcome is Severity.OK else "Correct the clock that is wrong; nothing starts while they disagree."
-        message = f"{apart.total_seconds():.1f} s from {host}"
+        message = f"the clock of {host} is {apart.total_seconds():.1f} s from ours"
         self._findings.append(Finding(self._settings.name, "clock", outcome, message, hint, 75))
 
     # --------------------------------------------------------------------------------------------------------- telling

@@ -223,14 +223,13 @@ class _Examination:
         """Compare our clock with the server's Date, which is cut to whole seconds: half of one is added to it."""
         host = urlsplit(self._settings.address).hostname or self._settings.address
         if health.at is None:
-            self._findings.append(
-                Finding(host, "clock", Severity.SKIP, "the store sends no Date, so its clock is not known")
-            )
+            message = f"{host} sends no Date, so its clock is not known"
+            self._findings.append(Finding(self._settings.name, "clock", Severity.SKIP, message))
             return
         apart = abs(self._clock.now() - health.at - timedelta(milliseconds=500))
         outcome = Severity.FAIL if apart > _WORST_SKEW else Severity.WARN if apart > _BAD_SKEW else Severity.OK
         hint = "" if outcome is Severity.OK else "Correct the clock that is wrong; nothing starts while they disagree."
-        message = f"{apart.total_seconds():.1f} s from {host}"
+        message = f"the clock of {host} is {apart.total_seconds():.1f} s from ours"
         self._findings.append(Finding(self._settings.name, "clock", outcome, message, hint, 75))
 
     # --------------------------------------------------------------------------------------------------------- telling
