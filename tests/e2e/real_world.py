@@ -191,6 +191,8 @@ class RealWorld:
         self.mounts = self.vault.new_mounts()
         # So that every version of every document can be looked at afterwards.
         self.vault.done("POST", f"{self.mounts.consumers}/config", {"max_versions": 1000})
+        # So that older versions stay unless rotator destroys them: where a mount says more, a key's own 1 is ignored.
+        self.vault.done("POST", f"{self.mounts.staging}/config", {"max_versions": 10})
         self.role = self.vault.approle(self.mounts.policy())
         self.sandbox.directory.change(SITE_REPORTS_PROD, fresh_lag=timedelta(0))
 
