@@ -1,6 +1,6 @@
 """The process dies before and after every port call of a whole life; the next runs must converge, whatever it was.
 
-The invariants are those of ARCHITECTURE.md. A crash is a BaseException out of a port, which nothing in the program may
+The invariants I1 to I26 stand in docs/explanation/invariants.md. A crash is a BaseException out of a port, which nothing in the program may
 catch; the ledger, the store and the issuer keep what they were told.
 """
 

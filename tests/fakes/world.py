@@ -1,7 +1,7 @@
 """A whole world in memory: an issuer, a store, states that rotate on it, and an oracle that sees the truth of all.
 
 The oracle knows what no part of the program can know at once: which versions live at the issuer, every version of every
-document, every record of every ledger. Its checks cite the invariants of ARCHITECTURE.md.
+document, every record of every ledger. Its checks cite docs/explanation/invariants.md by number.
 """
 
 from __future__ import annotations
