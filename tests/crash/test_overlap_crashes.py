@@ -1,7 +1,7 @@
 """The process dies before and after every port call of a whole life; the next runs must converge, whatever it was.
 
-The invariants I1 to I26 stand in docs/explanation/invariants.md. A crash is a BaseException out of a port, which nothing
-in the program may catch; the ledger, the store and the issuer keep what they were told.
+The invariants I1 to I26 stand in docs/explanation/invariants.md. A crash is a BaseException out of a port, which
+nothing in the program may catch; the ledger, the store and the issuer keep what they were told.
 """
 
 from __future__ import annotations
