@@ -63,14 +63,22 @@ class Engine:
     """Visits credentials, each one by at most one thread."""
 
     def __init__(
-        self, clock: Clock, stop: threading.Event, *, concurrency: int, jitter: timedelta, mode: Mode = Mode.ACTIVE
+        self,
+        clock: Clock,
+        stop: threading.Event,
+        *,
+        concurrency: int,
+        jitter: timedelta,
+        mode: Mode = Mode.ACTIVE,
+        thorough: bool = False,
     ) -> None:
         """Prepare. stop: set from outside, it ends every wait; what is unfinished is left to recovery.
 
-        concurrency: how many visits a `Crew` may have at work per provider.
+        concurrency: how many visits a `Crew` may have at work per provider. thorough: look at store and issuer at every
+        visit; else only when something can be due, and each hour, so that a tick costs next to nothing.
         """
         self.clock, self.stop, self.concurrency = clock, stop, concurrency
-        self._jitter, self._mode = jitter, mode
+        self._jitter, self._mode, self._thorough = jitter, mode, thorough
         self._lots = random.SystemRandom()
 
     # --------------------------------------------------------------------------------------------------- one visit
@@ -136,7 +144,7 @@ class Engine:
         until = retry_at(tracked, now)
         if until is not None:
             return RotationOutcome.SKIPPED, "retry", None, (), (), _too_early(kit, tracked, until)
-        settled = asleep(state.wake_at, now) and not kit.ledger.sightings(state.name)
+        settled = not self._thorough and asleep(state.wake_at, now) and not kit.ledger.sightings(state.name)
         if settled and wake_at(kit.credential, tracked, now, self._jitter) > now:
             return RotationOutcome.SKIPPED, "nothing_due", None, (), (), None
         # Until this visit has ended, the next one has to look, whatever the times say: this process may die.

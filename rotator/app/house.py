@@ -368,12 +368,15 @@ class House:
     # --------------------------------------------------------------------------------------------------------- visits
 
     def crew(self) -> Crew:
-        """Return new threads that make visits; a context manager that ends them."""
+        """Return new threads that make visits; a context manager that ends them.
+
+        Each visit looks at store and issuer: who asks for a pass wants to know of edits and orphans now.
+        """
         from rotator.crew import Crew
         from rotator.engine import Engine
         from rotator.engine import Mode as EngineMode
 
         service = self.config.service
         mode = EngineMode.OBSERVE if self.observing else EngineMode.ACTIVE
-        engine = Engine(self.clock, self.stop, concurrency=service.concurrency, jitter=service.jitter, mode=mode)
-        return Crew(engine)
+        limit, jitter = service.concurrency, service.jitter
+        return Crew(Engine(self.clock, self.stop, concurrency=limit, jitter=jitter, mode=mode, thorough=True))

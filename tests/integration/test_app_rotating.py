@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -206,6 +207,26 @@ def test_a_plain_pass_says_that_a_parked_credential_needs_attention(bench: Bench
     park(bench, "one")
     found = run(bench)
     assert (outcomes(found)["one"], found.exit_status) == ("parked", 1)
+
+
+# --------------------------------------------------------------------------------- what is looked at, due or not
+
+
+def test_a_pass_notices_at_once_what_somebody_has_edited(bench: Bench) -> None:
+    run(bench)
+    bench.document("one", key_id="somebody-else", client_secret="typed by hand")
+    assert (outcomes(run(bench))["one"], run(bench, "one").exit_status) == ("parked", 1)
+
+
+def test_two_passes_a_quarantine_apart_sweep_what_nothing_names(bench: Bench) -> None:
+    run(bench)
+    (ours,) = bench.issuer.truth(bench.app("one"))
+    stray = bench.issuer.foreign(bench.app("one"), tag=re.sub("/[0-9a-f]{32}/1$", f"/{'0' * 32}/1", str(ours.tag)))
+    run(bench)
+    bench.clock.advance(timedelta(minutes=2))
+    assert stray.key_id in {one.key_id for one in bench.issuer.truth(bench.app("one"))}
+    run(bench)
+    assert [one.key_id for one in bench.issuer.truth(bench.app("one"))] == [ours.key_id]
 
 
 # --------------------------------------------------------------------------------------------------- exit status
