@@ -11,6 +11,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+from rotator.model import VersionState
 from rotator.sandbox.world import ROTATOR
 from tests.e2e.real_world import APPS, NAME, RealWorld, Station, Written
 
@@ -26,7 +27,7 @@ def judge(world: RealWorld, *names: str, grace: timedelta, quiet: bool = False) 
 
 def strangers(world: RealWorld, name: str = NAME) -> set[str]:
     """Return the key ids of ours that work and that neither a document nor a ledger names."""
-    return {one.key_id for one in world.live_ours(name)} - _named(world, name)
+    return {one.key_id for one in world.live_ours(name)} - _named(world, name, quiet=False)
 
 
 def _findings(world: RealWorld, name: str, grace: timedelta, *, quiet: bool) -> Iterator[str]:
@@ -34,7 +35,7 @@ def _findings(world: RealWorld, name: str, grace: timedelta, *, quiet: bool) -> 
     yield from _consumers(world, name, written, grace)
     yield from _records(world, name)
     yield from _foreign(world, name)
-    lost = strangers(world, name)
+    lost = {one.key_id for one in world.live_ours(name)} - _named(world, name, quiet=quiet)
     if len(lost) > (0 if quiet else 1):
         yield f"I7: nobody names {sorted(lost)}"
     if quiet:
@@ -109,7 +110,8 @@ def _foreign(world: RealWorld, name: str) -> Iterator[str]:
             yield f"I8: {held.key_id} is foreign and was removed"
 
 
-def _named(world: RealWorld, name: str) -> set[str]:
+def _named(world: RealWorld, name: str, *, quiet: bool) -> set[str]:
+    """Return the key ids that somebody accounts for; quiet: as current or as replaced, and not in the making."""
     reply = world.vault.request("GET", f"{world.mounts.staging}/data/{name}")
     staging = reply.body["data"]["data"] if reply.status == 200 else {}
     previous = {key_id for key_id, _ in json.loads(staging.get("previous", "[]"))}
@@ -120,7 +122,8 @@ def _named(world: RealWorld, name: str) -> set[str]:
         if station.database.exists():
             with station.reading() as reader:
                 tracked = reader.tracked(name)
-            named |= {one.key_id for one in tracked.versions} if tracked else set()
+            versions = tracked.versions if tracked is not None else ()
+            named |= {one.key_id for one in versions if not (quiet and one.state is VersionState.CANDIDATE)}
     return named
 
 
