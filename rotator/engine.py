@@ -90,6 +90,7 @@ class Engine:
         try:
             _go_on_unless(self.stop)
             tracked = self._begin(kit, kit.ledger.tracked(kit.credential.name))
+            visit.untidy = tracked is None or tracked.state.wake_at is None
             idle = self._idle(kit, tracked)
             if idle is not None:
                 return Report(kit.credential, *idle, started, self.clock.now())

@@ -170,6 +170,13 @@ def look(kit: Kit) -> tuple[StagingDocument | None, Snapshot]:
     return document, snapshot
 
 
+def erase_remains(kit: Kit) -> None:
+    """See to it that only the latest staging document can be read: a run may have died, or failed, before it had."""
+    _, snapshot = look(kit)
+    if snapshot.version > 1:
+        kit.store.staging.erase_before(kit.credential.name, snapshot.version)
+
+
 NOBODY = Binding("", "", "")
 """The binding of a name that is free again."""
 

@@ -33,6 +33,7 @@ from rotator.proving import control, prove_current
 from rotator.recovery import resume
 from rotator.run import Run
 from rotator.secret import Fields
+from rotator.staging import erase_remains
 from rotator.survey import Scene, read, reconcile
 from rotator.sweeping import sight, sweep
 from rotator.timing import spell_moment
@@ -48,7 +49,7 @@ _OWN: Final = (Origin.OURS, Origin.ADOPTED)
 
 @dataclass(slots=True)
 class Visit:
-    """What one visit did.
+    """What one visit did. untidy: the one before did not end well, and may have left more than a plan knows.
 
     warning: what a person should know although the visit went through. unproved: the version in use does not pass.
     hindered: why something could not be retired, though the rest of the visit went on.
@@ -56,6 +57,7 @@ class Visit:
 
     kit: Kit
     jitter: timedelta
+    untidy: bool = False
     rotation: Rotation | None = None
     reason: str | None = None
     retired: tuple[str, ...] = ()
@@ -68,6 +70,8 @@ class Visit:
     def go(self) -> None:
         """Do all that is due. Raises the first thing that hinders it; what was done before stays done."""
         scene = self._finish(read(self.kit))
+        if self.untidy:
+            erase_remains(self.kit)
         tracked = reconcile(self.kit, scene)
         dead = self._is_dead(tracked, scene)
         if dead:  # without a successor that works nothing is retired, and what waits to be must not keep others waiting

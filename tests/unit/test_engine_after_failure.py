@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from rotator.errors import Transient
-from tests.fakes.world import DAY, MINUTE, PATH, State, World
+from tests.fakes.world import DAY, MINUTE, NAME, PATH, State, World
 
 
 def fail_at(state: State, name: str, number: int) -> None:
@@ -66,3 +66,19 @@ def test_every_credential_is_looked_at_each_hour_whatever_is_due() -> None:
     error = state.visit().error
     assert error is not None
     assert error.code == "edited"
+
+
+def test_after_a_failed_tidying_no_older_staging_document_can_be_read_for_long() -> None:
+    """The claim was given up, and the answer, or the process, was lost before the older versions were erased (I22)."""
+    world = World()
+    world.store.staging._kept = 10
+    state = world.state()
+    fail_at(state, "staging.erase", 1)
+    assert state.visit().error is not None
+    readable = world.store.staging.history(NAME)
+    values = [world.store.staging.read(NAME, number).fields for number in readable]
+    assert any(name.startswith("value.") for fields in values if fields for name in fields), "nothing was left behind"
+    state.tape.hooks.clear()
+    world.advance(MINUTE)
+    assert state.visit().error is None
+    assert len(world.store.staging.history(NAME)) == 1
