@@ -19,7 +19,7 @@ from enum import StrEnum
 
 from rotator.clock import Instant
 from rotator.document import FIELDS, key_in, moment_in, ours_in, rotation_in
-from rotator.errors import Broken, ClockWrong
+from rotator.errors import Broken, ClockWrong, Refused
 from rotator.kit import Kit
 from rotator.model import (
     CredentialState,
@@ -356,15 +356,27 @@ def in_history(kit: Kit, until: int | None = None) -> dict[str, int]:
 
     until: the version of the scene. What was written since is perhaps current, and in no case in its grace already.
     """
-    consumers, path = kit.store.consumers, kit.credential.path
     found: dict[str, int] = {}
-    for number in consumers.history(path):
+    for number in kit.store.consumers.history(kit.credential.path):
         if until is not None and number > until:
             break
-        key_id = key_in(kit, consumers.read(path, number).fields)
+        key_id = key_in(kit, _old_fields(kit, number))
         if key_id is not None:
             found[key_id] = number
     return found
+
+
+def _old_fields(kit: Kit, number: int) -> Fields | None:
+    """Return a version of the consumers' document; None for one that holds anything but texts.
+
+    Somebody else wrote that one and it was replaced since; nothing may stop because it is still in the history.
+    """
+    try:
+        return kit.store.consumers.read(kit.credential.path, number).fields
+    except Refused as strange:
+        if strange.code != "not_text":
+            raise
+        return None
 
 
 def seen_now(scene: Scene) -> Displacement:

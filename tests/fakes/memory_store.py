@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from rotator.clock import Clock
-from rotator.errors import WriteConflict
+from rotator.errors import Refused, WriteConflict
 from rotator.model import Finding, Severity
 from rotator.ports import Snapshot
 from rotator.secret import Fields
@@ -45,6 +45,7 @@ class MemoryDocuments:
         self._lock = threading.Lock()
         self._documents: dict[str, _Document] = {}
         self._writes = 0
+        self._strange: set[tuple[str, int]] = set()
         self.truth: list[Written] = []
 
     def read(self, path: str, version: int | None = None) -> Snapshot:
@@ -53,6 +54,8 @@ class MemoryDocuments:
         with self._lock:
             document = self._documents.get(path, _Document())
             asked = document.latest if version is None else max(version, 0)
+            if (path, asked) in self._strange:
+                raise Refused(f"{path} holds a number.", hint="Store texts.", code="not_text")
             return Snapshot(asked, document.versions.get(asked), document.times.get(asked), self._clock.now())
 
     def write(self, path: str, fields: Fields, expected: int) -> Snapshot:
@@ -90,6 +93,11 @@ class MemoryDocuments:
         """Write without a check, as somebody who edits the document by hand."""
         with self._lock:
             return self._append(checked(path), fields)
+
+    def put_strange(self, path: str) -> None:
+        """Write a version that holds anything but texts: it is refused to whoever reads it."""
+        with self._lock:
+            self._strange.add((path, self._append(checked(path), Fields({})).version))
 
     def delete_latest(self, path: str) -> None:
         """Delete the latest version; its number stays."""

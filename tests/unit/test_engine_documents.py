@@ -112,6 +112,22 @@ def test_a_deleted_document_parks_and_after_resume_a_new_version_is_made() -> No
     assert world.works(world.main())
 
 
+def test_a_version_that_was_no_document_of_texts_hinders_nobody_once_it_is_replaced() -> None:
+    world, state, first = in_use()
+    state.visit()
+    fields = world.main()
+    assert fields is not None
+    world.store.consumers.put_strange(PATH)
+    world.store.consumers.put(PATH, fields)
+    another = world.state()
+    another.ask()
+    assert another.visit().outcome is RotationOutcome.PROMOTED
+    world.advance(HOUR)
+    assert state.visit().error is None
+    assert state.ledger.versions[NAME, first].state is VersionState.PREVIOUS
+    assert state.ledger.versions[NAME, str(world.main_key())].state is VersionState.CURRENT
+
+
 def test_a_person_who_resumes_gets_what_stands_there() -> None:
     world, state, first = in_use()
     world.advance(-60 * DAY)
