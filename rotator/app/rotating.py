@@ -98,6 +98,9 @@ def rotate(house: House, wish: Wish) -> Rotated:
     if wish.now:
         for credential in going:
             _request(house, ledger, credential, wish)
+    elif wish.names:
+        for credential in going:
+            _without_waiting(ledger, credential)
     for report in _Pass(house, ledger).run(going):
         answers.take(report, ledger.tracked(report.credential.name))
     _publish_head(house, ledger, going)
@@ -127,6 +130,13 @@ def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -
         EventName.REQUEST_RECEIVED, house.actor, credential=credential.name, reason=reason, detail=wish.note or None
     )
     ledger.record(event, wanted)
+
+
+def _without_waiting(ledger: Ledger, credential: Credential) -> None:
+    """Let it be tried again at once: who names it has mended something. What a vendor asked for is waited for."""
+    tracked = ledger.tracked(credential.name)
+    if tracked is not None and tracked.state.not_before is not None and tracked.state.cause != "throttled":
+        ledger.note(replace(tracked.state, not_before=None))
 
 
 def _publish_head(house: House, ledger: Writer, credentials: Sequence[Credential]) -> None:

@@ -96,11 +96,15 @@ def _remarks(house: House, sight: _Sight) -> Iterator[Remark]:
     if trouble is not None:
         until = retry_at(sight.tracked, house.clock.now()) if sight.tracked is not None else None
         again = f" The next attempt is made after {spell_moment(until)}." if until and state.parked is None else ""
-        yield Remark(state.name, trouble.message + again, trouble.hint)
+        yield Remark(state.name, _sentence(trouble.message) + again if again else trouble.message, trouble.hint)
     elif sight.credential is not None and sight.tracked is not None:
         idle = why_idle(sight.tracked)
         if idle is not None:
             yield Remark(state.name, idle)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "…", "!", "?")) else f"{text}."
 
 
 def history(house: House, name: str, *, limit: int = 50) -> Told:

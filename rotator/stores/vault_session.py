@@ -347,7 +347,8 @@ class VaultSession:
             )
         return Denied(
             f'{name} refused to {act} (403): the token lacks "{needs}" on {path}',
-            hint=f'Add to its policy: path "{path}" {{ capabilities = ["{needs}"] }}',
+            # A rule for this very path that named this one alone would take away what a wider rule grants there.
+            hint=f'Let its policy grant "{needs}" there, beside what it grants already. The whole rule: rotator check',
         )
 
 

@@ -209,6 +209,14 @@ def test_a_plain_pass_says_that_a_parked_credential_needs_attention(bench: Bench
     assert (outcomes(found)["one"], found.exit_status) == ("parked", 1)
 
 
+def test_who_names_a_credential_does_not_wait_until_its_next_attempt_is_due(bench: Bench) -> None:
+    bench.broken["vault"] = Denied("The token lacks update.", hint="Grant it.")
+    assert run(bench, "one").exit_status == 77
+    bench.broken.clear()
+    assert [one.error.code for one in run(bench).troubles] == ["retry"]
+    assert (outcomes(run(bench, "one")), run(bench, "one").exit_status) == ({"one": "promoted"}, 0)
+
+
 # --------------------------------------------------------------------------------- what is looked at, due or not
 
 

@@ -136,6 +136,7 @@ def test_what_failed_is_shown_with_its_hint_and_fails_the_check(bench: Bench) ->
     bench.broken["vault"] = Transient("Vault is sealed", hint="Unseal it.", code="sealed")
     rotated(bench, "one", now=True)
     found = seen(bench, check=True)
+    assert found.remarks[0].message.startswith("Vault is sealed. The next attempt is made after ")
     assert found.items[0]["error"] == {"code": "sealed", "message": "Vault is sealed", "hint": "Unseal it."}
     assert found.exit_status == 1
     assert (found.remarks[0].name, found.remarks[0].hint) == ("one", "Unseal it.")
