@@ -148,8 +148,8 @@ def see_binding(kit: Kit, bound: Binding) -> None:
         raise Misconfigured(
             f"The name {name} already stands for {bound.application} at {bound.issuer}, "
             f"written to {bound.store_path}; this configuration means something else.",
-            hint="Choose another name; or, if the entry was changed, put the old one back, end its management, and change "
-            f"it then: rotator forget {name} --leave",
+            hint="Choose another name; or, if the entry was changed, put the old one back, end its management, "
+            f"and change it then: rotator forget {name} --leave",
             code="bound_elsewhere",
         )
 
