@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from rotator.cli.lazy import Command
-from rotator.cli.notes import notes
 from rotator.cli.opening import opened, stoppable
 from rotator.cli.options import names as names_argument
 from rotator.cli.options import talk_of
@@ -46,8 +45,6 @@ def verify(ctx: click.Context, names: tuple[str, ...]) -> int:
 
 
 def verify_lines(items: Sequence[Mapping[str, Any]], page: Page, when: When) -> Iterator[str]:
-    """Yield the table, and what the endpoints said below it."""
+    """Yield the table. What the endpoints said of those that do not pass is told on standard error."""
     rows = [[item["name"], item["outcome"], str(item["proofs"]), when.distance(item["expires_at"])] for item in items]
     yield from render(_COLUMNS, rows, page)
-    errors = [(item["name"], item["error"]) for item in items if item["error"]]
-    yield from notes([(name, error["message"], error["hint"]) for name, error in errors], page)
