@@ -44,6 +44,8 @@ BECAUSE_OF_TIME: Final = (Reason.NEAR_EXPIRY, Reason.MAX_AGE, Reason.EXPIRED)
 REFUSALS: Final = 3
 """So often in a row is the version in use refused before that is believed."""
 
+_DOES_NOT_PASS: Final = "The secret in use does not pass"
+
 _OWN: Final = (Origin.OURS, Origin.ADOPTED)
 
 
@@ -131,7 +133,7 @@ class Visit:
         if verdict.answer is Answer.PROVED:
             kit.ledger.note(replace(self._tracked().state, proved_at=kit.clock.now()))
             return False
-        message = f"The secret in use does not pass: {verdict.message}"
+        message = f"{_DOES_NOT_PASS}: {verdict.message}"
         hint = f"Look again with: rotator verify {kit.credential.name}"
         self.warning, self.unproved = Trouble(verdict.code, message, hint, kit.clock.now()), True
         return verdict.answer is Answer.REFUSED
@@ -152,6 +154,10 @@ class Visit:
         if fields is None or self._heartbeat(fields).answer is not Answer.PROVED:
             return False
         self._live(begin(kit, scene, Reason.REVERTED, back_to=before[-1]))
+        if self.warning is not None:
+            said = self.warning.message.removeprefix(_DOES_NOT_PASS)
+            message = f"The secret promoted last does not pass, so consumers read the one before again{said}"
+            self.warning = replace(self.warning, message=message)
         return True
 
     # -------------------------------------------------------------------------------------------------------- retire

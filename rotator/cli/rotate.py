@@ -178,7 +178,8 @@ def outcome_sentence(item: Mapping[str, Any], place: str | None, when: When) -> 
     in_time = f" in {took(ended - began)}" if began and ended else ""
     if outcome in ("promoted", "retired") and item["store_version"] is not None:
         reads = f" Consumers read {place} v{item['store_version']}." if place else ""
-        return f"{outcome}{in_time}.{reads}"
+        done = "put back" if item["reason"] == "reverted" else outcome
+        return f"{done}{in_time}.{reads}"
     if outcome == "abandoned":
         made = "the new version is undone" if item["new_key_id"] else "no new version was made"
         serves = ", the old one serves" if item["old_key_ids"] else ""

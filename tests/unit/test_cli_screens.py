@@ -252,6 +252,12 @@ def test_a_promotion_says_how_long_it_took_what_consumers_read_and_what_comes_ne
     ]
 
 
+def test_a_version_that_is_shown_again_was_put_back() -> None:
+    item = {**rotation_item("kontrolle-plus-prod"), "reason": "reverted"}
+    said = "kontrolle-plus-prod  put back in 41 s. Consumers read kv/partners/kontrolle-plus/prod v8."
+    assert list(rotate_lines(rotated(item), WIDE, WHEN)) == [said]
+
+
 def test_what_was_not_due_is_one_line_for_all() -> None:
     items = [rotation_item(f"c{n}", "skipped", store_version=None) for n in range(3)]
     assert list(rotate_lines(rotated(*items), PIPE, WHEN)) == ["3 credentials: nothing was due."]

@@ -145,6 +145,7 @@ def test_without_a_published_end_the_one_before_is_shown_again_when_the_promoted
     assert report.outcome is RotationOutcome.PROMOTED
     assert world.main_key() == first
     assert [one["reason"] for one in a.events(EventName.VERSION_PROMOTED)][-1] == "reverted"
+    assert report.warning.message.startswith("The secret promoted last does not pass, so consumers read the one before")
     world.check(quiet=True)
 
 
