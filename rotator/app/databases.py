@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from rotator.app import heads
 from rotator.app.auditing import publish_accepted
@@ -64,6 +65,7 @@ def db_current(house: House) -> Database:
         return _answer(f"{house.database} is up to date: schema {current}.", "", current, newest)
     message = f"{house.database} has schema {current or 'none'}; this version of rotator writes {newest}."
     hint = "The next command that writes brings it up to date, or now: rotator db upgrade"
+    hint = _NEWER if current > newest else hint
     return replace(_answer(message, hint, current, newest), exit_status=1)
 
 
@@ -135,9 +137,17 @@ def examine(house: House) -> Sequence[Finding]:
         return [Finding(SUBJECT, "database", Severity.FAIL, message, hint, 78)]
     if current != newest:
         message = f"{path} has schema {current}, this version writes {newest}; {library}"
+        if current > newest:
+            return [Finding(SUBJECT, "database", Severity.FAIL, message, _NEWER)]
         hint = "The next command that writes upgrades it and keeps a copy; or now: rotator db upgrade"
         return [Finding(SUBJECT, "database", Severity.WARN, message, hint)]
     return [Finding(SUBJECT, "database", Severity.OK, f"{path} can be written; schema {current}; {library}")]
+
+
+_NEWER: Final = (
+    "Run the newer version that wrote it, or put the backup back that its upgrade made: rotator db restore FILE"
+)
+"""What to do with a schema that this version does not know. Revisions are numbered, so their names can be compared."""
 
 
 def _answer(message: str, hint: str, current: str | None = None, newest: str | None = None) -> Database:

@@ -176,6 +176,17 @@ def test_the_schema_is_named(bench: Bench) -> None:
         assert "up to date" in databases.db_upgrade(house).message
 
 
+def test_a_schema_of_the_future_is_not_said_to_be_upgraded_soon(bench: Bench) -> None:
+    rotated(bench)
+    tamper(bench, "UPDATE alembic_version SET version_num = '9999'")
+    with bench.house() as house:
+        found = databases.db_current(house)
+        looked = databases.examine(house)
+    assert (found.exit_status, found.current) == (1, "9999")
+    assert [one.outcome.value for one in looked] == ["fail"]
+    assert all("newer version" in hint for hint in (found.hint, looked[0].hint))
+
+
 def test_upgrade_makes_a_state_that_is_missing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     with bench.house() as house:
