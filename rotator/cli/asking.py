@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from typing import Final
 
 import click
 
 from rotator.app.usage import UsageFault
 from rotator.cli.talk import Talk
+from rotator.cli.words import fold
+
+_CHOICE: Final = " [y/N]: "
+"""What click puts behind a question."""
 
 
 def agreed(talk: Talk, question: str) -> bool:
@@ -28,7 +33,9 @@ def agreed_to_danger(talk: Talk, question: str) -> bool:
 
 
 def _asked(talk: Talk, question: str) -> bool:
-    answer = click.confirm(talk.err.fit(question), default=False, err=True)
+    width = talk.err.width
+    lines = fold(talk.err.fit(question), None if width is None else width - len(_CHOICE))
+    answer = click.confirm("\n".join(lines), default=False, err=True)
     if not answer:
         talk.complain("Nothing was changed.")
     return answer
