@@ -338,6 +338,7 @@ def test_the_json_schema_describes_every_key(tmp_path: Path) -> None:
     assert not bare
     assert schema["properties"]["credentials"]["items"] == {"$ref": "#/$defs/Credential"}
     assert "required" not in schema["$defs"]["Defaults"]["properties"]["store"]
+    assert schema["$defs"]["StorePlace"]["required"] == ["path"], "the defaults may name the store for all"
     assert schema["$defs"]["PolicySection"]["properties"]["grace"]["default"] == "1d"
     assert schema["additionalProperties"] is False
 

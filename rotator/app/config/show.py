@@ -96,6 +96,7 @@ def json_schema() -> dict[str, Any]:
         partial = {word: value for word, value in definitions[name].items() if word != "required"}
         text = definitions["Defaults"]["properties"][key]["description"]
         definitions["Defaults"]["properties"][key] = {**partial, "description": text}
+    definitions["StorePlace"]["required"].remove("use")  # it may stand in the defaults; a path is each credential's own
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "config.yaml of rotator",
