@@ -156,7 +156,7 @@ ENDING = (
         "history explains nothing",
         "what a version of the consumers' document names is no orphan",
         "survey.py",
-        ("    for number in consumers.history(path):\n", "    for number in ():\n"),
+        ("    for number in kit.store.consumers.history(kit.credential.path):\n", "    for number in ():\n"),
         tests=(FOUR,),
     ),
     # --------------------------------------------------------------------------------------------------------- the rest
