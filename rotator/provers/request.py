@@ -44,7 +44,7 @@ class ProofRequest:
     scope: None sends none. params: extra form fields. expectations: None when any token will do. keys_url: the metadata
     document for `jwks`, the key set for `jwks_url`, None for `unverified`. client_id: sent instead of the document's.
     ca_file: PEM, the only authorities that are trusted, for endpoint, metadata and keys; None: those of the system.
-    proxy: `http://host:port`, asked to CONNECT. unsafe_plain_http: allows http to this machine itself, nowhere else.
+    proxy: `http://host:port`, asked to CONNECT. unsafe_plain_http: allows http to other machines too.
     deadline: for one proof as a whole, name resolution to last key.
     """
 
@@ -73,10 +73,10 @@ class ProofRequest:
             self._require(fault, "the address of the keys", self.keys_url)
         if self.proxy is not None:
             self._require(_proxy_fault(self.proxy), "verify.proxy", _without_userinfo(self.proxy))
-            if self.unsafe_plain_http:
+            if any(url is not None and url.startswith("http:") for url in (self.token_url, self.keys_url)):
                 raise Misconfigured(
-                    "verify.unsafe_plain_http and verify.proxy exclude each other: the proxy would read the secret.",
-                    hint="Remove one of the two.",
+                    "An endpoint in plain http is not asked through a proxy: the proxy would read the secret.",
+                    hint="Remove verify.proxy, or use https.",
                 )
         own = sorted(_OWN_PARAMETERS & self.params.keys())
         if own:
@@ -96,7 +96,7 @@ class ProofRequest:
 def url_fault(url: str, *, plain_http: bool) -> str | None:
     """Return why a secret, or trust in a key, may not go to this URL; None when it may.
 
-    plain_http: whether http is allowed, which is to this machine only in any case.
+    plain_http: whether http is allowed to other machines; to this one it is in any case.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
         return "contains characters that a URL must have encoded"
@@ -109,8 +109,8 @@ def url_fault(url: str, *, plain_http: bool) -> str | None:
         return "has a fragment"
     if parts.scheme == "https":
         return None
-    if parts.scheme == "http" and plain_http:
-        return None if _loopback(parts.hostname) else "is plain http to another machine, which is never allowed"
+    if parts.scheme == "http" and (plain_http or _loopback(parts.hostname)):
+        return None
     return "must begin with https://"
 
 

@@ -126,21 +126,20 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
             f"{AT}.verify.every: must be longer than 0s",
         ],
     ),
-    "plain http for tokens": (
-        verify("token_url: §'http://127.0.0.1/t', expect: {signature: {jwks_url: §'http://localhost/k'}}"),
+    "plain http to elsewhere": (
+        verify("token_url: §'http://10.0.0.1/t', expect: {signature: {jwks_url: §'http://example.com/k'}}"),
         [
-            f"{AT}.verify.{key}: must be https\n  Use https; or, for an endpoint on this machine only, say "
-            "verify.unsafe_plain_http: true."
+            f"{AT}.verify.{key}: must be https; http only for this machine (localhost, 127.0.0.1, ::1)\n"
+            "  Use https. verify.unsafe_plain_http: true allows it, and whoever is on the way reads the secret."
             for key in ("token_url", "expect.signature.jwks_url")
         ],
     ),
-    "plain http to elsewhere": (
-        verify("unsafe_plain_http: true, token_url: §'http://example.com/t'"),
-        [f"{AT}.verify.token_url: must be https; http only for this machine (localhost, 127.0.0.1, ::1)"],
-    ),
     "plain http through a proxy": (
-        verify("unsafe_plain_http: true, proxy: §'http://proxy:3128'"),
-        [f"{AT}.verify.proxy: excludes unsafe_plain_http\n  The proxy would read the secret; remove one of the two."],
+        verify("token_url: 'http://localhost/t', proxy: §'http://proxy:3128'"),
+        [
+            f"{AT}.verify.proxy: is not for plain http, and verify.token_url is\n"
+            "  The proxy would read the secret; remove the proxy, or use https."
+        ],
     ),
     "client authentication": (
         verify("client_auth: §private_key_jwt"),

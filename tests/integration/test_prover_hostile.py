@@ -132,9 +132,9 @@ def test_a_proxy_that_refuses_is_named_as_such(tls: Tls) -> None:
     assert "(407)" in verdict.message
 
 
-def test_plain_http_to_this_machine_works_when_it_is_allowed(tls: Tls) -> None:
+def test_plain_http_to_this_machine_works(tls: Tls) -> None:
     with rude_server(None, answering(200, TOKEN)) as server:
-        verdict = prove(server.url(host="localhost"), tls, unsafe_plain_http=True)
+        verdict = prove(server.url(host="localhost"), tls)
     assert verdict.answer is Answer.PROVED
 
 

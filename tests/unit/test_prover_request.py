@@ -18,7 +18,6 @@ URL = "https://login.example/token"
     "url",
     [
         "http://login.example/token",
-        "http://127.0.0.1/token",
         "ftp://login.example/",
         "login.example/token",
         "https://",
@@ -41,16 +40,17 @@ def test_a_secret_does_not_go_to_an_address_that_is_not_plainly_https(url: str) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "127.9.9.9:8080"])
-def test_plain_http_to_this_machine_can_be_allowed(host: str) -> None:
-    ProofRequest(token_url=f"http://{host}/token", unsafe_plain_http=True)
+def test_plain_http_to_this_machine_is_allowed(host: str) -> None:
+    ProofRequest(token_url=f"http://{host}/token")
 
 
 @pytest.mark.parametrize(
     "host", ["login.example", "10.0.0.1", "169.254.169.254", "localhost.example", "0.0.0.0", "[::]"]
 )
-def test_plain_http_to_another_machine_cannot_be_allowed(host: str) -> None:
-    with pytest.raises(Misconfigured, match="never allowed"):
-        ProofRequest(token_url=f"http://{host}/token", unsafe_plain_http=True)
+def test_plain_http_to_another_machine_has_to_be_allowed(host: str) -> None:
+    with pytest.raises(Misconfigured, match="must begin with https"):
+        ProofRequest(token_url=f"http://{host}/token")
+    ProofRequest(token_url=f"http://{host}/token", unsafe_plain_http=True)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_plain_http_to_another_machine_cannot_be_allowed(host: str) -> None:
         {"proxy": "https://proxy:3128"},
         {"proxy": "proxy:3128"},
         {"proxy": "http://me:hunter2@proxy:3128"},
-        {"proxy": "http://proxy:3128", "token_url": "http://localhost/", "unsafe_plain_http": True},
+        {"proxy": "http://proxy:3128", "token_url": "http://localhost/"},
     ],
 )
 def test_a_request_that_contradicts_itself_is_refused_with_what_to_do(changes: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from rotator.app.config.schema import (
 )
 from rotator.app.config.source import Entry, Pending, Source
 from rotator.app.config.systems import EmbeddedStore, EntraProvider, VaultStore
-from rotator.app.config.values import format_duration, is_name, longest_closed
+from rotator.app.config.values import NOT_HTTPS, format_duration, is_name, is_of_this_machine, longest_closed
 from rotator.app.config.yaml import KeyPath
 
 AnyStore = VaultStore | EmbeddedStore
@@ -298,12 +298,14 @@ def _plain_http(entry: Entry, verify: Verify) -> Iterator[Pending]:
     if signature is not None and signature.mode is SignatureMode.JWKS_URL:
         urls["verify", "expect", "signature", "jwks_url"] = signature.url
     for path, url in urls.items():
-        if url is not None and urlsplit(url).scheme == "http" and not verify.unsafe_plain_http:
-            hint = "Use https; or, for an endpoint on this machine only, say verify.unsafe_plain_http: true."
-            yield entry.fault(path, "must be https", hint)
-    if verify.unsafe_plain_http and verify.proxy is not None:
-        hint = "The proxy would read the secret; remove one of the two."
-        yield entry.fault(("verify", "proxy"), "excludes unsafe_plain_http", hint)
+        if url is None or urlsplit(url).scheme != "http":
+            continue
+        if not (verify.unsafe_plain_http or is_of_this_machine(url)):
+            hint = "Use https. verify.unsafe_plain_http: true allows it, and whoever is on the way reads the secret."
+            yield entry.fault(path, NOT_HTTPS, hint)
+        if verify.proxy is not None:
+            hint = "The proxy would read the secret; remove the proxy, or use https."
+            yield entry.fault(("verify", "proxy"), f"is not for plain http, and {'.'.join(path)} is", hint)
 
 
 def _fields(entry: Entry, store: StorePlace) -> Iterator[Pending]:

@@ -104,8 +104,10 @@ class Config:
         # A bare `jwks` means the issuer's own metadata, and so does silence for Entra.
         signature = verify.expect.signature or Signature(SignatureMode.JWKS)
         keys_url = provider.metadata_url if signature.mode is SignatureMode.JWKS else signature.url
+        token_url = verify.token_url or provider.token_url
+        plain_http = any(url is not None and url.startswith("http:") for url in (token_url, keys_url))
         return Verification(
-            token_url=verify.token_url or provider.token_url,
+            token_url=token_url,
             client_auth=verify.client_auth,
             scope=verify.scope,
             params=verify.params,
@@ -115,7 +117,7 @@ class Config:
             client_id=verify.client_id,
             tenant=provider.tenant,
             ca_file=verify.ca_file or provider.ca_file,
-            proxy=verify.proxy or (None if verify.unsafe_plain_http else provider.proxy),
+            proxy=None if plain_http else verify.proxy or provider.proxy,
             unsafe_plain_http=verify.unsafe_plain_http,
         )
 

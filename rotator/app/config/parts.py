@@ -175,6 +175,7 @@ Tenant = Annotated[str, Parsed(values.tenant, word("the GUID or a domain name of
 StorePath = Annotated[str, Parsed(values.store_path, word("segments with one / between them", pattern=_PATH))]
 HttpsBase = Annotated[str, Parsed(values.https_base, word("an https URL", pattern="^https://"))]
 WebBase = Annotated[str, Parsed(values.web_base, word("an https URL, or http on loopback", format="uri"))]
+EndpointUrl = Annotated[str, Parsed(values.endpoint_url, word("an https URL", format="uri"))]
 WebUrl = Annotated[str, Parsed(values.web_url, word("an https URL, or http on loopback", format="uri"))]
 ProxyUrl = Annotated[str, Parsed(values.proxy_url, word("the URL of a proxy", format="uri"))]
 FilePath = Annotated[Path, ParsedHere(values.absolute, word("a file, relative to this one"))]

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from rotator.app.config import values
 from rotator.app.config.parts import (
+    EndpointUrl,
     OR_EMPTY,
     OR_NONE_OF_THEM,
     Count,
@@ -38,7 +39,6 @@ from rotator.app.config.parts import (
     TokenType,
     Truth,
     Version,
-    WebUrl,
     later,
     word,
 )
@@ -103,7 +103,7 @@ def _signature(found: object) -> Signature:
     if found in (SignatureMode.JWKS, SignatureMode.UNVERIFIED):
         return Signature(SignatureMode(str(found)))
     if isinstance(found, dict) and list(found) == ["jwks_url"]:
-        return Signature(SignatureMode.JWKS_URL, values.web_url(found["jwks_url"]))
+        return Signature(SignatureMode.JWKS_URL, values.endpoint_url(found["jwks_url"]))
     raise Wrong("must be jwks, unverified, or {jwks_url: https://…}")
 
 
@@ -179,7 +179,7 @@ class Verify(Section):
 
     kind: Annotated[Literal["client_credentials"], later("http_probe")] = "client_credentials"
     """The kind of proof."""
-    token_url: WebUrl | None = None
+    token_url: EndpointUrl | None = None
     """The token endpoint; by default the provider's."""
     client_auth: ClientAuth = ClientAuth.POST
     """How the client proves itself there."""
@@ -208,7 +208,7 @@ class Verify(Section):
     proxy: ProxyUrl | None = None
     """The proxy to go through; by default the provider's."""
     unsafe_plain_http: Truth = False
-    """Allow a token endpoint in plain http, on loopback only."""
+    """Allow a token endpoint in plain http on another machine. To this machine itself http is always allowed."""
 
 
 _HOURS = "^[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$"

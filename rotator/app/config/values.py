@@ -30,6 +30,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z", re.ASCII)
 _STORE_PATH = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\Z", re.ASCII)
 _GUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z", re.ASCII)
 _DOMAIN = re.compile(r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}\Z", re.ASCII)
+NOT_HTTPS = "must be https; http only for this machine (localhost, 127.0.0.1, ::1)"
 _LOOPBACK = re.compile(r"localhost\Z|127(\.[0-9]{1,3}){3}\Z|::1\Z", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}\Z", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
@@ -233,9 +234,19 @@ def web_base(found: object) -> str:
 def web_url(found: object) -> str:
     """Return an https URL, or an http URL of this machine, as it stands: a last slash can mean another endpoint."""
     url = _url(found, ("https", "http"), "must be an https URL")
-    if url.startswith("http:") and not _LOOPBACK.match(urlsplit(url).hostname or ""):
-        raise Wrong("must be https; http only for this machine (localhost, 127.0.0.1, ::1)")
+    if url.startswith("http:") and not is_of_this_machine(url):
+        raise Wrong(NOT_HTTPS)
     return url
+
+
+def endpoint_url(found: object) -> str:
+    """Return an https or http URL as it stands. Where http may lead, `verify.unsafe_plain_http` decides."""
+    return _url(found, ("https", "http"), "must be an https URL")
+
+
+def is_of_this_machine(url: str) -> bool:
+    """Say whether a URL leads to this machine by name or address, so that nobody is on the way."""
+    return _LOOPBACK.match(urlsplit(url).hostname or "") is not None
 
 
 def proxy_url(found: object) -> str:
