@@ -119,7 +119,7 @@ class Engine:
         if state.forgotten_at is not None and state.binding != kit.credential.binding:
             kit.ledger.note(CredentialState(state.name, kit.credential.binding, kit.credential.provider, state.kind))
             return kit.ledger.tracked(state.name)
-        see_binding(kit, state.binding)
+        see_binding(kit.credential, state.binding)
         if tracked.request is not None and state.not_before is not None and state.cause != "throttled":
             kit.ledger.note(replace(state, not_before=None))
             return kit.ledger.tracked(state.name)

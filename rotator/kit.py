@@ -22,6 +22,11 @@ T = TypeVar("T")
 TAG_ROOT = "rotator"
 
 
+def tag_prefix(install: str, name: str) -> str:
+    """Return what the labels of all our versions of one credential begin with."""
+    return f"{TAG_ROOT}/{install}/{name}/"
+
+
 class Interrupted(Exception):
     """Somebody asked the program to stop; whatever is unfinished is left to recovery."""
 
@@ -48,7 +53,7 @@ class Kit:
     @property
     def tag_prefix(self) -> str:
         """Return what the label of every version of ours for this credential begins with."""
-        return f"{TAG_ROOT}/{self.install}/{self.credential.name}/"
+        return tag_prefix(self.install, self.credential.name)
 
     def tag(self, rotation_id: str, attempt: int) -> str:
         """Return the label for one creation. A new attempt always gets a new one."""

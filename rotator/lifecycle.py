@@ -44,7 +44,7 @@ from rotator.candidate import (
     validity,
 )
 from rotator.document import client_in, contents, key_in, ours_in, provable
-from rotator.errors import Broken, OutcomeUnknown, RotatorError, Transient, Unproved, WriteConflict
+from rotator.errors import Broken, Denied, OutcomeUnknown, RotatorError, Transient, Unproved, WriteConflict
 from rotator.kit import Kit, carry_out, settled
 from rotator.model import (
     Act,
@@ -59,7 +59,16 @@ from rotator.model import (
     Version,
 )
 from rotator.ports import Answer
-from rotator.promotion import announce_and_prove, conflict_of, fence, is_ours, promoted, staged_values, write
+from rotator.promotion import (
+    announce_and_prove,
+    conflict_of,
+    fence,
+    is_ours,
+    promoted,
+    staged_values,
+    withheld,
+    write,
+)
 from rotator.proving import prove_until
 from rotator.run import Run
 from rotator.secret import Fields
@@ -304,6 +313,8 @@ def promote(run: Run) -> None:
                 break
             except (WriteConflict, OutcomeUnknown):
                 run.claim.pause(SETTLING_PAUSE)  # then look: it may be our own success
+            except Denied as refused:
+                raise withheld(run, refused) from None
         else:
             raise Transient(
                 f"Whether {kit.credential.path} was written is still not known.",

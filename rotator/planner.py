@@ -78,6 +78,13 @@ def reminders(credential: Credential, tracked: Tracked, now: datetime) -> tuple[
     return _in_order(_end(look, *grace) for grace in _graces(look) if grace[2] is Action.REMIND)
 
 
+def known_as(credential: Credential, tracked: Tracked | None) -> Tracked | None:
+    """Return what the ledger knows of this credential: nothing, when it forgot the name and that means another now."""
+    if tracked is None or (tracked.state.forgotten_at is not None and tracked.state.binding != credential.binding):
+        return None
+    return tracked
+
+
 def why_idle(tracked: Tracked) -> str | None:
     """Return why nothing is planned for a credential, and what changes that; None when it is not so."""
     state = tracked.state

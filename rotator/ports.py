@@ -90,8 +90,12 @@ class Provider(Protocol):
     def retire(self, application: str, key_id: str) -> Retired:
         """Remove one version by its key id, for ever. Raises OutcomeUnknown when it may or may not be gone."""
 
-    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
-        """Look whether a rotation of this application would be permitted tonight. Repeatable, changes nothing."""
+    def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
+        """Look whether a rotation of this application would be permitted tonight. Repeatable, changes nothing.
+
+        subject: the credential that the findings on the application are about. ours: how the tags of its versions
+        begin; empty: it has none yet.
+        """
 
     def close(self) -> None:
         """Let go of connections and threads."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from rotator.clock import elapsed
 from rotator.document import key_in, laid_into, rotation_in
-from rotator.errors import Broken, Transient, Unproved, WriteConflict
+from rotator.errors import Broken, Denied, Transient, Unproved, WriteConflict
 from rotator.kit import carry_out, settled
 from rotator.model import (
     Act,
@@ -33,7 +33,7 @@ from rotator.run import Run
 from rotator.secret import Fields
 from rotator.staging import Previous, Stage
 from rotator.survey import edited
-from rotator.timing import plus
+from rotator.timing import plus, spell_moment
 
 PROOF_HOLDS: Final = timedelta(seconds=60)
 """So long after its last proof a value may be shown."""
@@ -119,6 +119,20 @@ def write(run: Run, document: Snapshot, values: Fields) -> Snapshot:
         return write_it(kit.credential.path, after, document.version)
 
     return carry_out(kit, intent, event, show, announced)
+
+
+def withheld(run: Run, refused: Denied) -> Denied:
+    """Return the error for a promotion that the store does not permit, with what that means for the consumers."""
+    kit, replaced = run.kit, run.replaced()
+    ends = replaced.expires_at if replaced is not None else None
+    works = f", which works until {spell_moment(ends)}" if ends is not None else ""
+    serves = f"Consumers still read the old secret{works}." if replaced is not None else "Consumers have none yet."
+    return Denied(
+        f"{refused.message.rstrip('.')}. {serves}",
+        hint=f"{refused.hint} The new secret stays staged and is promoted when the policy allows it: "
+        f"rotator rotate {kit.credential.name}",
+        code=refused.code,
+    )
 
 
 def _see_that_the_proof_holds(run: Run) -> None:

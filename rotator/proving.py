@@ -56,7 +56,7 @@ def prove_until(kit: Kit, client_id: str, values: Fields, pause: Callable[[timed
         verdict = kit.prover.prove(client_id, values, kit.clock.now())
         tries += 1
         if verdict.answer is Answer.UNFIT:
-            raise Unproved(verdict.message, hint="Mend it at the issuer, then rotate again.", code=verdict.code)
+            raise Unproved(verdict.message, hint="Mend it at the issuer.", code=verdict.code)
         if verdict.answer is Answer.PROVED:
             successes += 1
             kit.tell("verify", "tell", f"{successes} of {proofs}" + _after(refusals))

@@ -19,7 +19,7 @@ from enum import StrEnum
 from rotator.clock import Instant, elapsed
 from rotator.errors import Broken, Busy, Misconfigured, WriteConflict
 from rotator.kit import Kit
-from rotator.model import Binding
+from rotator.model import Binding, Credential
 from rotator.ports import Snapshot
 from rotator.secret import Fields, Secret
 
@@ -141,10 +141,10 @@ def _text(fields: Fields, name: str) -> str:
     return value
 
 
-def see_binding(kit: Kit, bound: Binding) -> None:
+def see_binding(credential: Credential, bound: Binding) -> None:
     """Raise Misconfigured when a name stands for something else than this configuration means by it."""
-    if bound != kit.credential.binding:
-        name = kit.credential.name
+    if bound != credential.binding:
+        name = credential.name
         raise Misconfigured(
             f"The name {name} already stands for {bound.application} at {bound.issuer}, "
             f"written to {bound.store_path}; this configuration means something else.",
@@ -167,7 +167,7 @@ def look(kit: Kit) -> tuple[StagingDocument | None, Snapshot]:
     document = decode(snapshot.fields, path)
     if document.binding == NOBODY:
         return None, snapshot
-    see_binding(kit, document.binding)
+    see_binding(kit.credential, document.binding)
     return document, snapshot
 
 

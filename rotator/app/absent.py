@@ -37,7 +37,7 @@ class AbsentProvider:
         """Raise why."""
         raise self._why()
 
-    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
+    def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
         """Raise why."""
         raise self._why()
 

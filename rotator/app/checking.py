@@ -5,7 +5,7 @@ Every subject is looked at apart from the others and several at once, so that on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,10 +14,11 @@ from rotator.app.databases import examine
 from rotator.app.house import House, Use
 from rotator.app.needs import Owner, keys_to_be_made, owners, secrets_of
 from rotator.app.results import Item, status_of_findings
+from rotator.app.standing import STANDING, known, staged, standing, vanished
 from rotator.errors import RotatorError
-from rotator.kit import Interrupted
+from rotator.kit import Interrupted, tag_prefix
 from rotator.model import Credential, Finding, Severity
-from rotator.ports import Answer, Verdict
+from rotator.ports import Answer, Tracked, Verdict
 from rotator.secret import Fields
 
 CONFIGURATION, STATE, SECRET = "configuration", "state", "secret"
@@ -46,11 +47,15 @@ def check(house: House, *, offline: bool = False) -> Checked:
     secrets, lacking = _secrets(house)
     findings += secrets
     findings += _seen(lambda: _state(house), STATE, STATE)
+    tracked = known(house)
+    findings += [
+        one for credential in house.config.models for one in standing(credential, tracked.get(credential.name))
+    ]
     if offline:
         message = "stores, providers and token endpoints were not contacted"
         findings.append(Finding("network", "offline", Severity.SKIP, message))
     else:
-        findings += _everything_else(house, lacking)
+        findings += _everything_else(house, lacking, tracked)
     findings = list(dict.fromkeys(findings))  # what concerns a whole provider is found once for each credential
     return Checked(tuple(items.check(finding) for finding in findings), tuple(findings), status_of_findings(findings))
 
@@ -99,10 +104,10 @@ def _state(house: House) -> Sequence[Finding]:
 # ------------------------------------------------------------------------------------------------------- elsewhere
 
 
-def _everything_else(house: House, lacking: frozenset[Owner]) -> list[Finding]:
+def _everything_else(house: House, lacking: frozenset[Owner], tracked: Mapping[str, Tracked]) -> list[Finding]:
     """Look at all that is elsewhere, several at once; the findings come in a fixed order.
 
-    lacking: what cannot be contacted for want of a secret, which was told already.
+    lacking: what cannot be contacted for want of a secret, which was told already. tracked: what the state knows.
     """
     of_store: dict[str, list[Credential]] = {}
     for credential in house.config.models:
@@ -120,8 +125,9 @@ def _everything_else(house: House, lacking: frozenset[Owner]) -> list[Finding]:
                 others.append(_Pending(pool, _provider(house, credential), name, "provider"))
             others.append(_Pending(pool, _endpoint(house, credential), name, "token endpoint"))
             if credential.store in stores:
-                current = _current(house, credential, stores[credential.store])
-                others.append(_Pending(pool, current, name, CURRENT))
+                store = stores[credential.store]
+                others.append(_Pending(pool, _unless(store, _staged(house, credential)), name, STANDING))
+                others.append(_Pending(pool, _current(house, credential, store, tracked.get(name)), name, CURRENT))
         return [finding for pending in (*stores.values(), *others) for finding in pending.findings()]
 
 
@@ -155,16 +161,44 @@ def _store(house: House, name: str, credentials: Sequence[Credential]) -> Look:
 def _provider(house: House, credential: Credential) -> Look:
     def look() -> Sequence[Finding]:
         provider = house.provider(credential.provider)
-        return provider.check(credential.application, credential.policy.lifetime, credential.name)
+        name, lifetime = credential.name, credential.policy.lifetime
+        return provider.check(credential.application, lifetime, name, _our_tag(house, credential))
 
     return look
+
+
+def _our_tag(house: House, credential: Credential) -> str:
+    """Return how the tags of our versions begin; empty where nothing is ours yet, or that cannot be known now."""
+    try:
+        install = house.install(credential.store, Use.LOOK)
+    except RotatorError:  # the look at the store tells why
+        return ""
+    return tag_prefix(install, credential.name) if install else ""
+
+
+def _staged(house: House, credential: Credential) -> Look:
+    return lambda: staged(house, credential)
+
+
+def _unless(store: _Pending, look: Look) -> Look:
+    """Return a look that finds nothing where the store fails: that was told."""
+
+    def unless() -> Sequence[Finding]:
+        try:
+            return look()
+        except RotatorError:
+            if not store.failed:
+                raise
+            return ()
+
+    return unless
 
 
 def _endpoint(house: House, credential: Credential) -> Look:
     return lambda: house.prover(credential).check(credential.name)
 
 
-def _current(house: House, credential: Credential, store: _Pending) -> Look:
+def _current(house: House, credential: Credential, store: _Pending, tracked: Tracked | None) -> Look:
     def look() -> Sequence[Finding]:
         try:
             snapshot = house.store(credential.store, Use.LOOK).consumers.read(credential.path)
@@ -173,16 +207,17 @@ def _current(house: House, credential: Credential, store: _Pending) -> Look:
                 raise
             message = f"not looked at, since {credential.store} fails"
             return [Finding(credential.name, CURRENT, Severity.SKIP, message)]
-        return [_judged(house, credential, snapshot.fields)]
+        return [_judged(house, credential, snapshot.fields, tracked)]
 
     return look
 
 
-def _judged(house: House, credential: Credential, fields: Fields | None) -> Finding:
+def _judged(house: House, credential: Credential, fields: Fields | None, tracked: Tracked | None) -> Finding:
     """Prove the version that consumers read, once; that needs no state."""
     place = house.place(credential)
     if fields is None:
-        return Finding(credential.name, CURRENT, Severity.SKIP, f"{place} does not exist yet; a rotation writes it")
+        not_yet = Finding(credential.name, CURRENT, Severity.SKIP, f"{place} does not exist yet; a rotation writes it")
+        return vanished(credential, place, tracked) or not_yet
     named = credential.fields.get("client_secret", "client_secret")
     value = fields.secret(named)
     if value is None:

@@ -11,7 +11,7 @@ from rotator.app.house import House
 from rotator.app.results import Item, Remark
 from rotator.due import Due
 from rotator.forecast import Forecast, project
-from rotator.planner import why_idle
+from rotator.planner import known_as, why_idle
 from rotator.ports import Tracked
 from rotator.timing import plus
 
@@ -62,6 +62,15 @@ def plan(house: House, names: Sequence[str] = (), *, span: timedelta = NINETY_DA
 
 
 def known_to(house: House, names: Sequence[str] = ()) -> Mapping[str, Tracked]:
-    """Return what the state knows of these credentials, or of all; nothing where there is no state yet."""
+    """Return what the state knows of these credentials, or of all; nothing where there is no state yet.
+
+    A name that was forgotten, and that the configuration uses for something else now, is not known.
+    """
     reader = house.reader()
-    return {} if reader is None else {one.state.name: one for one in reader.every(names or None)}
+    if reader is None:
+        return {}
+    known = {one.state.name: one for one in reader.every(names or None)}
+    for credential in house.config.models if any(one.state.forgotten_at for one in known.values()) else ():
+        if known_as(credential, known.get(credential.name)) is None:
+            known.pop(credential.name, None)
+    return known

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import os
 import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from rotator.app.config.faults import did_you_mean
 from rotator.app.house import House, Use
 from rotator.app.results import Item
 from rotator.app.usage import UsageFault
-from rotator.errors import Misconfigured, Refused
+from rotator.errors import Denied, Refused
 from rotator.model import Event, EventName
 from rotator.secret import Fields, Secret
 
@@ -53,7 +54,7 @@ def read(house: House, name: str, field: str, target: ToFile | ToStream) -> Read
 
     field: our name of it, or its name in the document. The event `secret.read` is on the disk before the value leaves;
     a file that has the value already is left alone, and recorded all the same. Raises UsageFault (2) for an unknown
-    name or field, Refused when there is no document, Misconfigured when the file cannot be written.
+    name or field, Refused when there is no document or no place for a file, Denied when we may not write there.
     """
     (credential,) = house.chosen([name])
     house.need_secrets_of_store(credential.store)
@@ -111,7 +112,7 @@ class _Plan:
 
 
 def _plan(target: ToFile) -> _Plan:
-    """Look at the place before anything is recorded. Raises Misconfigured when nothing can be put there."""
+    """Look at the place before anything is recorded. Raises Denied or Refused when nothing can be put there."""
     path = target.path.absolute()
     group = None if target.group is None else _group_id(target.group)
     try:
@@ -119,11 +120,13 @@ def _plan(target: ToFile) -> _Plan:
     except FileNotFoundError:
         facts = None
     except OSError as error:
-        raise _unwritable(path, error.strerror or "unknown") from None
+        raise _unwritable(path, error) from None
     if facts is not None and not stat.S_ISREG(facts.st_mode):
-        raise _unwritable(path, "it is a link, a folder or a device, and only a regular file is replaced")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise _unwritable(path, f"{path.parent} is no folder that this user may write to")
+        raise _no_place(path, "it is a link, a folder or a device, and only a regular file is replaced")
+    if not path.parent.is_dir():
+        raise _no_place(path, f"{path.parent} is no folder")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise _unwritable(path, PermissionError(errno.EACCES, f"this user may not write to {path.parent}"))
     if facts is None:
         return _Plan(path, PRIVATE if target.mode is None else target.mode, None, group)
     mode = stat.S_IMODE(facts.st_mode) if target.mode is None else target.mode
@@ -164,7 +167,7 @@ def _replace(plan: _Plan, value: Secret) -> bool:
         finally:
             os.close(folder)
     except OSError as error:
-        raise _unwritable(plan.path, error.strerror or "unknown") from None
+        raise _unwritable(plan.path, error) from None
     return True
 
 
@@ -189,9 +192,14 @@ def _dress(handle: int, plan: _Plan) -> None:
     os.fchmod(handle, plan.mode)
 
 
-def _unwritable(path: Path, why: str) -> Misconfigured:
-    return Misconfigured(
-        f"{path} cannot be written: {why}.",
-        hint="Name a file in a folder of this user; a group must be one that this user belongs to.",
-        code="target_unwritable",
-    )
+def _unwritable(path: Path, error: OSError) -> Refused:
+    """Return the error for what the machine did not let us do; a want of permission is told from all else."""
+    kind = Denied if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else Refused
+    return kind(f"{path} cannot be written: {error.strerror or 'unknown'}.", hint=_WHERE, code="target_unwritable")
+
+
+def _no_place(path: Path, why: str) -> Refused:
+    return Refused(f"{path} cannot be written: {why}.", hint=_WHERE, code="target_unwritable")
+
+
+_WHERE: Final = "Name a file in a folder of this user; a group must be one that this user belongs to."

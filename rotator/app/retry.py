@@ -84,9 +84,9 @@ class SteadyProvider:
         """Remove a version, or fail. Never repeated."""
         return self._provider.retire(application, key_id)
 
-    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
+    def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
         """Look whether a rotation would be permitted. Not repeated: a person is waiting, and can."""
-        return self._provider.check(application, lifetime, subject)
+        return self._provider.check(application, lifetime, subject, ours)
 
     def close(self) -> None:
         """Let go of the provider."""

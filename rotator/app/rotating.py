@@ -29,12 +29,13 @@ from rotator.model import (
     CredentialState,
     Event,
     EventName,
+    Reason,
     Request,
     RetireMode,
     RotationOutcome,
     VersionState,
 )
-from rotator.planner import end_of_grace, retry_at, why_idle
+from rotator.planner import end_of_grace, known_as, retry_at, why_idle
 from rotator.ports import Ledger, Tracked
 from rotator.timing import spell_moment
 
@@ -56,6 +57,7 @@ class Wish:
     """What was asked for. names, labels, everything: which credentials; at most one of the three.
 
     now: due or not. note: `--reason`. dry_run: say what would be done, change nothing. emergency: skip the grace.
+    no_wait: write the request down and leave it to whoever makes the next pass.
     """
 
     names: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Wish:
     note: str = ""
     dry_run: bool = False
     emergency: bool = False
+    no_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,10 @@ def rotate(house: House, wish: Wish) -> Rotated:
     elif wish.names:
         for credential in going:
             _without_waiting(ledger, credential)
+    if wish.no_wait:
+        for credential in going:
+            answers.leave(credential)
+        return answers.result(chosen)
     for report in _Pass(house, ledger).run(going):
         answers.take(report, ledger.tracked(report.credential.name))
     _publish_head(house, ledger, going)
@@ -111,6 +118,8 @@ def _chosen(house: House, wish: Wish) -> tuple[Credential, ...]:
     """Return whom it concerns. Raises UsageFault (2) for what contradicts itself."""
     if wish.emergency and not wish.now:
         raise UsageFault("--emergency is for a rotation now.", hint="Say: rotator rotate --now --emergency NAME")
+    if wish.no_wait and not wish.now:
+        raise UsageFault("--no-wait is for a rotation now.", hint="Say: rotator rotate --now --no-wait NAME")
     if wish.now and not (wish.names or wish.labels or wish.everything):
         raise UsageFault("--now needs to know which.", hint="Name credentials, or say --all, or --label KEY=VALUE.")
     return house.chosen(wish.names, wish.labels, everything=wish.everything)
@@ -153,7 +162,7 @@ def _rehearsed(house: House, wish: Wish, chosen: Sequence[Credential]) -> Rotate
     answers = _Answers(house, wish)
     reader = house.reader()
     for credential in chosen:
-        tracked = reader.tracked(credential.name) if reader is not None else None
+        tracked = known_as(credential, reader.tracked(credential.name)) if reader is not None else None
         if not (wish.now and answers.stopped(credential, tracked)):
             answers.plan(credential, tracked)
     return answers.result(chosen)
@@ -240,7 +249,8 @@ class _Answers:
 
     def stopped(self, credential: Credential, tracked: Tracked | None) -> bool:
         """Answer for a credential that is parked, paused or forgotten, and say whether it is."""
-        reason = None if tracked is None else _standing_still(credential, tracked.state)
+        tracked = known_as(credential, tracked)
+        reason = None if tracked is None else _standing_still(tracked.state)
         if tracked is None or reason is None:
             return False
         refused: Refused | None = None
@@ -267,6 +277,12 @@ class _Answers:
             return Asked.IF_DUE
         return Asked.EMERGENCY if self._wish.emergency else Asked.NOW
 
+    def leave(self, credential: Credential) -> None:
+        """Answer that a request is written down, and who does it."""
+        self._put(credential, RotationOutcome.PLANNED, Reason.REQUESTED.value, 0)
+        hint = f"Without a daemon that is: rotator rotate {credential.name}"
+        self._remarks.append(Remark(credential.name, "The request is written down; the next pass does it.", hint))
+
     def take(self, report: Report, tracked: Tracked | None) -> None:
         """Answer what the engine reports."""
         credential, error = report.credential, report.error
@@ -276,6 +292,11 @@ class _Answers:
         if report.warning is not None:
             self._remarks.append(Remark(credential.name, report.warning.message, report.warning.hint))
         self._statuses[credential.name] = status_of(report)
+        if tracked is not None and report.reason in ("paused", "forgotten"):
+            self._remarks.append(Remark(credential.name, why_idle(tracked) or report.reason))
+        if report.swept:
+            orphans = "an orphan" if len(report.swept) == 1 else f"{len(report.swept)} orphans"
+            self._remarks.append(Remark(credential.name, f"Retired {orphans}: key {', '.join(report.swept)}"))
         if report.outcome is RotationOutcome.PROMOTED and tracked is not None and report.rotation is not None:
             self._remarks.extend(_about_the_old(credential, tracked, report.rotation.old_key_ids))
 
@@ -303,10 +324,10 @@ _MANAGED_AGAIN: Final = (
 )
 
 
-def _standing_still(credential: Credential, state: CredentialState) -> str | None:
-    """Return why nothing may start, as a code. A forgotten name that stands for something else now is a new entry."""
+def _standing_still(state: CredentialState) -> str | None:
+    """Return why nothing may start, as a code."""
     if state.forgotten_at is not None:
-        return "forgotten" if state.binding == credential.binding else None
+        return "forgotten"
     if state.parked is not None:
         return "parked"
     return "paused" if state.paused_at is not None else None

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--reason", "note", default="", metavar="TEXT", help="Why, for the audit log.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
 @click.option("--emergency", is_flag=True, help="With --now: skip the grace; old secrets stop working at once.")
+@click.option("--no-wait", is_flag=True, help="With --now: write the request down, and leave it to the next pass.")
 @yes()
 @click.pass_context
 def rotate(ctx: click.Context, /, names: tuple[str, ...], labels: tuple[str, ...], **asked: Any) -> int:
@@ -81,7 +82,8 @@ def _see_that_it_makes_sense(wish: Wish) -> None:
             "--now rotates whether it is due or not, so it must be told what.",
             hint="Give a NAME, --label KEY=VALUE or --all; or leave out --now to rotate what is due.",
         )
-    for given, option in ((wish.emergency, "--emergency"), (bool(wish.note), "--reason")):
+    asked = ((wish.emergency, "--emergency"), (bool(wish.note), "--reason"), (wish.no_wait, "--no-wait"))
+    for given, option in asked:
         if given and not wish.now:
             raise UsageFault(f"{option} belongs to a rotation that is asked for.", hint=f"Add --now to {option}.")
 
@@ -116,7 +118,7 @@ def _followed(talk: Talk, house: House, wish: Wish, chosen: Sequence[Credential]
     from rotator.app import rotating
 
     page = talk.err
-    if talk.quiet or wish.dry_run:
+    if talk.quiet or wish.dry_run or wish.no_wait:
         return rotating.rotate(house, wish)
     if not page.terminal or talk.environ.get("TERM", "dumb") == "dumb":
         from rotator.cli.progress import PlainProgress
@@ -184,4 +186,6 @@ def outcome_sentence(item: Mapping[str, Any], place: str | None, when: When) -> 
         made = "the new version is undone" if item["new_key_id"] else "no new version was made"
         serves = ", the old one serves" if item["old_key_ids"] else ""
         return f"abandoned{in_time}: {made}{serves}."
+    if outcome == "skipped" and item["reason"] not in ("parked", "paused", "forgotten"):
+        return "nothing was due."
     return f"{outcome}."

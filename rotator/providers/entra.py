@@ -108,11 +108,11 @@ class EntraProvider:
             )
         return self._wait(lambda graph: self._retire(graph, application, key_id.lower()), _RETIRE)
 
-    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
+    def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
         """Look at login, rights, application, policies and clock. Repeatable, changes nothing."""
         from rotator.providers.entra_check import Examination
 
-        examination = Examination(self._settings, self._clock, application, lifetime, subject)
+        examination = Examination(self._settings, self._clock, application, lifetime, subject, ours)
         try:
             _named(application)
             return self._wait(examination.run, _READ)

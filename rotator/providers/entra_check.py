@@ -18,7 +18,6 @@ from rotator.providers.entra_settings import EntraSettings
 if TYPE_CHECKING:
     from rotator.providers.entra_graph import Graph
 
-_OURS = "rotator/"  # what the label of every version of ours begins with
 _WRITES_ALL = ("Application.ReadWrite.All", "Directory.ReadWrite.All")
 _WRITES_OWNED = "Application.ReadWrite.OwnedBy"
 _SELECT = ("id", "appId", "signInAudience", "isDisabled", "disabledByMicrosoftStatus", "createdDateTime")
@@ -30,16 +29,17 @@ _DURATION = re.compile(
 
 
 class Examination:
-    """One run of the check. subject: the credential that the findings on the application belong to."""
+    """One run of the check. subject: whom the findings on the application concern. ours: how our tags begin."""
 
     def __init__(
-        self, settings: EntraSettings, clock: Clock, application: str, lifetime: timedelta, subject: str
+        self, settings: EntraSettings, clock: Clock, application: str, lifetime: timedelta, subject: str, ours: str
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._application = application
         self._lifetime = lifetime
         self._subject = subject
+        self._ours = ours
         self._at = "login"
         self._findings: list[Finding] = []
         self._told: list[str] = []
@@ -124,7 +124,7 @@ class Examination:
         found = [one for one in map(listed, items if isinstance(items, list) else []) if one is not None]
         now = self._clock.now()
         live = [one for one in found if one.expires_at is None or one.expires_at > now]
-        ours = [one for one in live if (one.tag or "").startswith(_OURS)]
+        ours = [one for one in live if self._ours and (one.tag or "").startswith(self._ours)]
         ends = [one.expires_at - now for one in live if one.expires_at is not None]
         nearest = f", the first ends in {short(min(ends))}" if ends else ""
         self._told.append(f"{len(ours)} of {len(live)} secrets ours{nearest}" if live else "no live secret")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rotator.errors import Denied, Misconfigured, Refused, RotatorError, Throttled, Transient
 from rotator.stores.vault_wire import Reply
+from rotator.timing import spell
 
 _STANDBY = "local node not active"
 _SEALED = "is sealed"
@@ -71,7 +72,7 @@ def _of_busy(reply: Reply, store: str, act: str) -> RotatorError | None:
         )
     if reply.status == 429:
         wait = reply.retry_after
-        told = f"it asks to wait {wait.total_seconds():g} s" if wait else "it does not say for how long"
+        told = f"it asks to wait {spell(wait)}" if wait else "it does not say for how long"
         return Throttled(
             f"{store} limits the rate of requests; {told}",
             hint="Raise the rate limit quota for rotator, or let fewer rotations run at once (service.concurrency).",

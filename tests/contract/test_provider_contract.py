@@ -323,7 +323,7 @@ def test_eight_threads_get_eight_versions(bench: Bench) -> None:
 
 def test_a_check_of_a_good_application_finds_no_fault_and_changes_nothing(bench: Bench) -> None:
     before = bench.truth()
-    findings = bench.provider.check(bench.application, DAYS, "kontrolle-plus-prod")
+    findings = bench.provider.check(bench.application, DAYS, "kontrolle-plus-prod", "")
     assert {finding.outcome for finding in findings} == {Severity.OK}
     assert "kontrolle-plus-prod" in {finding.subject for finding in findings}
     assert bench.truth() == before

@@ -137,8 +137,10 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
     "plain http through a proxy": (
         verify("token_url: 'http://localhost/t', proxy: §'http://proxy:3128'"),
         [
-            f"{AT}.verify.proxy: is not for plain http, and verify.token_url is\n"
-            "  The proxy would read the secret; remove the proxy, or use https."
+            (
+                f"{AT}.verify.proxy: is not for plain http, and verify.token_url is\n"
+                "  The proxy would read the secret; remove the proxy, or use https."
+            )
         ],
     ),
     "client authentication": (

@@ -155,7 +155,7 @@ class MemoryIssuer:
                 raise _unknown("retire")
             return Retired.DONE if done else Retired.ALREADY_GONE
 
-    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
+    def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
         """Find nothing wrong with an application that exists."""
         self._app(application)
         return [Finding(subject, "application", Severity.OK, "application found in memory")]

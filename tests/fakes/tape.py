@@ -92,8 +92,8 @@ class TapedProvider:
 
         return self.tape.call("provider.retire", act)
 
-    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
-        return self.inner.check(application, lifetime, subject)
+    def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
+        return self.inner.check(application, lifetime, subject, ours)
 
     def close(self) -> None:
         self.inner.close()

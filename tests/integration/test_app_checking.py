@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rotator.app.checking import Checked, check
+from rotator.app.keeping import pause
 from rotator.app.rotating import Wish, rotate
 from rotator.errors import Denied, Misconfigured, Transient
 from rotator.model import Finding, Severity
@@ -82,6 +83,51 @@ def test_a_current_version_that_does_not_pass_fails_with_its_own_status(
     assert word in finding.message
     assert finding.hint
     assert found(checked, "two", "current version").outcome is Severity.OK
+
+
+def test_a_parked_credential_fails_with_the_way_out(bench: Bench) -> None:
+    rotated(bench)
+    bench.store.consumers.put("partners/one", Fields({"key_id": "somebody-else", "client_secret": "typed by hand"}))
+    with bench.house() as house:
+        rotate(house, Wish())
+    checked = run(bench, offline=True)
+    finding = found(checked, "one", "standing")
+    assert (finding.outcome, checked.exit_status) == (Severity.FAIL, 1)
+    assert finding.message.startswith("parked: ")
+    assert "rotator resume one" in finding.hint
+    assert not [one for one in checked.findings if (one.subject, one.check) == ("two", "standing")]
+
+
+def test_a_paused_credential_and_a_failed_attempt_are_warnings(bench: Bench) -> None:
+    with bench.house() as house:
+        pause(house, ["one"])
+    del bench.issuer.applications[bench.app("two")]
+    with bench.house() as house:
+        rotate(house, Wish())
+    checked = run(bench, offline=True)
+    assert found(checked, "one", "standing").outcome is Severity.WARN
+    assert found(checked, "two", "standing").message.startswith("the last attempt failed: There is no application")
+    assert checked.exit_status == 0
+
+
+def test_a_document_that_is_gone_is_no_document_that_is_not_there_yet(bench: Bench) -> None:
+    rotated(bench)
+    bench.store.consumers.delete_all("partners/one")
+    checked = run(bench)
+    assert "kv/partners/one is gone" in found(checked, "one", "current version").message
+    assert checked.exit_status == 1
+
+
+def test_a_name_that_stands_for_something_else_is_a_wrong_configuration(bench: Bench) -> None:
+    rotated(bench)
+    moved = bench.config.read_text(encoding="utf-8").replace("path: partners/one", "path: partners/uno")
+    bench.config.write_text(moved, encoding="utf-8")
+    checked = run(bench, offline=True)
+    assert "already stands for" in found(checked, "one", "standing").message
+    assert checked.exit_status == 78
+    (bench.folder / "state/rotator.db").unlink()
+    checked = run(bench)
+    assert "already stands for" in found(checked, "one", "standing").message, "another state's claim to the name counts"
 
 
 def test_a_document_without_a_secret_is_a_warning(bench: Bench) -> None:

@@ -13,7 +13,7 @@ import pytest
 from rotator.app.reading import Read, ToFile, ToStream, read
 from rotator.app.rotating import Wish, rotate
 from rotator.app.usage import UsageFault
-from rotator.errors import Misconfigured, Refused, StateUnusable
+from rotator.errors import Denied, Refused, StateUnusable
 from tests.fakes.app_bench import Bench
 
 
@@ -101,10 +101,17 @@ def test_an_unknown_credential_or_group_is_a_fault_of_usage(bench: Bench) -> Non
 @pytest.mark.parametrize("place", ["missing/secret", "out", "out/link"])
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_recorded(bench: Bench, place: str) -> None:
     (bench.folder / "out/link").symlink_to("/etc/hostname")
-    with pytest.raises(Misconfigured) as caught:
+    with pytest.raises(Refused) as caught:
         written(bench, ToFile(bench.folder / place))
-    assert (caught.value.exit_status, caught.value.code) == (78, "target_unwritable")
+    assert (caught.value.exit_status, caught.value.code) == (1, "target_unwritable")
     assert reads(bench) == []
+
+
+@pytest.mark.parametrize("place", ["/sys/secret"])
+def test_a_place_where_nobody_may_write_is_a_want_of_permission(bench: Bench, place: str) -> None:
+    with pytest.raises(Denied) as caught:
+        written(bench, ToFile(Path(place)))
+    assert caught.value.exit_status == 77
 
 
 def test_before_the_first_rotation_there_is_nothing_to_read(tmp_path: Path) -> None:

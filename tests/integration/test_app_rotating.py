@@ -13,6 +13,8 @@ from typing import NoReturn
 import pytest
 
 from rotator.app import heads
+from rotator.app.keeping import Farewell, forget, pause
+from rotator.app.planning import plan
 from rotator.app.rotating import Rotated, Wish, rotate
 from rotator.app.state import see_whose_it_is
 from rotator.app.usage import UsageFault
@@ -183,6 +185,50 @@ def test_a_request_that_could_not_be_served_is_kept_and_answered_by_one_rotation
 # --------------------------------------------------------------------------------------------------- parked and paused
 
 
+def test_who_does_not_wait_leaves_a_request_that_the_next_pass_answers(bench: Bench) -> None:
+    run(bench)
+    found = run(bench, "two", now=True, no_wait=True, note="leaver")
+    (item,) = found.items
+    assert (item["outcome"], item["reason"], found.exit_status) == ("planned", "requested", 0)
+    assert len(bench.issuer.mutations) == 2
+    assert "rotator rotate two" in found.remarks[0].hint
+    assert [(one["outcome"], one["reason"]) for one in run(bench).items] == [
+        ("skipped", None),
+        ("promoted", "requested"),
+    ]
+
+
+def test_a_parked_credential_is_no_more_asked_for_by_who_does_not_wait(bench: Bench) -> None:
+    run(bench)
+    park(bench, "one")
+    assert run(bench, "one", now=True, no_wait=True).exit_status == 1
+
+
+def test_a_paused_credential_that_is_named_is_told_to_be_paused(bench: Bench) -> None:
+    run(bench)
+    with bench.house() as house:
+        pause(house, ["one"])
+    found = run(bench, "one")
+    assert [(remark.name, remark.message[:9]) for remark in found.remarks] == [("one", "paused at")]
+
+
+def test_a_forgotten_name_that_means_another_application_now_is_a_new_credential_for_everybody(bench: Bench) -> None:
+    run(bench)
+    with bench.house() as house:
+        forget(house, "one", Farewell.LEAVE)
+    assert run(bench, "one", now=True, dry_run=True).exit_status == 1
+    bench.write()
+    moved = bench.config.read_text(encoding="utf-8").replace("path: partners/one", "path: partners/uno")
+    bench.config.write_text(moved, encoding="utf-8")
+    with bench.house() as house:
+        (item, _) = status(house).items
+        assert (item["state"], item["next"]["reason"]) == ("unknown", "never_rotated")
+        assert [one["name"] for one in plan(house, ["one"]).items][:1] == ["one"]
+        assert plan(house, ["one"]).remarks == ()
+    assert [one["outcome"] for one in run(bench, "one", now=True, dry_run=True).items] == ["planned"]
+    assert outcomes(run(bench, "one")) == {"one": "promoted"}
+
+
 def test_a_parked_credential_that_was_named_is_refused_with_the_way_out(bench: Bench) -> None:
     run(bench)
     park(bench, "one")
@@ -233,7 +279,8 @@ def test_two_passes_a_quarantine_apart_sweep_what_nothing_names(bench: Bench) ->
     run(bench)
     bench.clock.advance(timedelta(minutes=2))
     assert stray.key_id in {one.key_id for one in bench.issuer.truth(bench.app("one"))}
-    run(bench)
+    found = run(bench)
+    assert [remark.message for remark in found.remarks] == [f"Retired an orphan: key {stray.key_id}"]
     assert [one.key_id for one in bench.issuer.truth(bench.app("one"))] == [ours.key_id]
 
 

@@ -15,6 +15,7 @@ from rotator.sandbox.world import ROTATOR, SecretPolicy
 from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, entra_bench
 
 SUBJECT = "kontrolle-plus-prod"
+OURS = TAG.rsplit("/", 2)[0] + "/"
 GRAPH = "https://graph.microsoft.com"
 
 
@@ -26,7 +27,7 @@ def bench(tmp_path: Path) -> Iterator[EntraBench]:
 
 
 def findings(bench: EntraBench, lifetime: timedelta = DAYS) -> list[Finding]:
-    return list(bench.provider.check(APP, lifetime, SUBJECT))
+    return list(bench.provider.check(APP, lifetime, SUBJECT, OURS))
 
 
 def one(found: list[Finding], check: str) -> Finding:
@@ -51,6 +52,12 @@ def test_a_good_day_is_told_in_three_lines(bench: EntraBench) -> None:
         "application found, owned; 1 of 2 secrets ours, the first ends in 59 d; policy allows 180 d, you ask for 90 d"
     )
     assert len(found) == 3
+
+
+def test_what_another_install_made_is_not_counted_as_ours(bench: EntraBench) -> None:
+    bench.provider.create(APP, TAG.replace("i-1", "i-2"), DAYS)
+    assert "0 of 2 secrets ours" in one(findings(bench), "application").message
+    assert "0 of 2" in one(list(bench.provider.check(APP, DAYS, SUBJECT, "")), "application").message
 
 
 def test_no_right_to_write_is_denied_and_the_right_is_named(bench: EntraBench) -> None:
@@ -98,7 +105,7 @@ def test_with_the_right_to_all_applications_nobody_asks_for_owners(bench: EntraB
 
 
 def test_an_application_that_does_not_exist_fails(bench: EntraBench) -> None:
-    found = list(bench.provider.check("7f3c0c52-0000-4000-8000-00000000dead", DAYS, SUBJECT))
+    found = list(bench.provider.check("7f3c0c52-0000-4000-8000-00000000dead", DAYS, SUBJECT, OURS))
     application = one(found, "application")
     assert application.outcome is Severity.FAIL and "provider.app_id" in application.hint
 
@@ -164,7 +171,7 @@ def test_a_clock_more_than_five_minutes_off_fails(bench: EntraBench, skew: timed
 
 def test_a_tenant_that_does_not_exist_is_one_finding_with_exit_status_78(bench: EntraBench) -> None:
     provider = bench.another(tenant="99999999-0000-4000-8000-000000000000")
-    (login,) = provider.check(APP, DAYS, SUBJECT)
+    (login,) = provider.check(APP, DAYS, SUBJECT, OURS)
     provider.close()
     assert (login.subject, login.check, login.outcome, login.exit_status) == ("contoso", "login", Severity.FAIL, 78)
 

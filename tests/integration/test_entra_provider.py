@@ -83,7 +83,7 @@ def test_a_name_that_is_no_id_is_refused_before_anything_is_sent(bench: EntraBen
         with pytest.raises(Misconfigured) as caught:
             call()
         assert caught.value.code == "bad_application"
-    assert bench.provider.check(name, DAYS, "kontrolle")[0].exit_status == 78
+    assert bench.provider.check(name, DAYS, "kontrolle", "")[0].exit_status == 78
     assert bench.sandbox.directory.requests() == []
 
 

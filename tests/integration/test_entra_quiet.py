@@ -92,7 +92,7 @@ def attempts(bench: EntraBench, provider: EntraProvider) -> tuple[str, list[str]
                     call()
                 except RotatorError as error:
                     said.append(told(error) + error.hint)
-            said.append(repr(provider.check(APP, timedelta(days=9999), "x")))
+            said.append(repr(provider.check(APP, timedelta(days=9999), "x", "")))
             bench.sandbox.sky.clear()
     values += [item.text for item in bench.sandbox.directory.truth(APP)]
     return "\n".join(said), values

@@ -188,7 +188,7 @@ def test_everything_else_passes_through(clock: ManualClock, again: Again) -> Non
     assert [one.key_id for one in provider.list("app").versions] == [made.version.key_id]
     provider.retire("app", made.version.key_id)
     assert issuer.truth("app") == ()
-    assert provider.check("app", timedelta(days=1), "x")[0].subject == "x"
+    assert provider.check("app", timedelta(days=1), "x", "")[0].subject == "x"
     assert steady.staging.write("a", Fields({"b": "c"}), 0).version == 1
     assert (store.staging.paths(), store.consumers.paths()) == (("a",), ())
     assert steady.staging.history("a") == (1,)

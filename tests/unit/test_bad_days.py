@@ -366,6 +366,8 @@ def test_a_store_that_refuses_the_write_leaves_the_candidate_staged_and_the_old_
         report = state.visit()
         assert report.error.exit_status == 77
         assert PATH in report.error.message
+        assert "Consumers still read the old secret, which works until 2026-" in report.error.message
+        assert "The new secret stays staged" in report.error.hint
         world.advance(HOUR)
     assert state.ledger.tracked(NAME).state.parked is None, "it goes on by itself once it is allowed"
     assert world.main_key() == first

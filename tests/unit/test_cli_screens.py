@@ -270,8 +270,16 @@ def test_one_that_could_not_go_on_is_not_said_to_be_idle() -> None:
 
 
 def test_a_skipped_one_with_something_to_say_says_it() -> None:
-    found = rotated(rotation_item("x", "skipped", store_version=None), remarks=(Remark("x", "It is paused."),))
-    assert list(rotate_lines(found, PIPE, WHEN)) == ["x  skipped.", "   It is paused."]
+    item = rotation_item("x", "skipped", store_version=None, reason="paused")
+    assert list(rotate_lines(rotated(item, remarks=(Remark("x", "It is paused."),)), PIPE, WHEN)) == [
+        "x  skipped.",
+        "   It is paused.",
+    ]
+    swept = rotation_item("x", "skipped", store_version=None, reason="nothing_due")
+    assert list(rotate_lines(rotated(swept, remarks=(Remark("x", "Retired an orphan: key k"),)), PIPE, WHEN)) == [
+        "x  nothing was due.",
+        "   Retired an orphan: key k",
+    ]
 
 
 def test_a_rehearsal_says_everything_that_would_be_done() -> None:

@@ -305,7 +305,7 @@ def _plain_http(entry: Entry, verify: Verify) -> Iterator[Pending]:
             yield entry.fault(path, NOT_HTTPS, hint)
         if verify.proxy is not None:
             hint = "The proxy would read the secret; remove the proxy, or use https."
-            yield entry.fault(("verify", "proxy"), f"is not for plain http, and {'.'.join(path)} is", hint)
+            yield entry.fault(("verify", "proxy"), f"is not for plain http, and {'.'.join(map(str, path))} is", hint)
 
 
 def _fields(entry: Entry, store: StorePlace) -> Iterator[Pending]:

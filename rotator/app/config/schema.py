@@ -14,11 +14,11 @@ from pydantic import Field
 
 from rotator.app.config import values
 from rotator.app.config.parts import (
-    EndpointUrl,
     OR_EMPTY,
     OR_NONE_OF_THEM,
     Count,
     Duration,
+    EndpointUrl,
     FieldName,
     FilePath,
     First,
