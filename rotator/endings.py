@@ -64,6 +64,12 @@ def grace_left(version: Version, policy: Policy, scene: Scene) -> timedelta | No
     return grace - min(known) if known else None
 
 
+def cut_short(kit: Kit, version: Version) -> bool:
+    """Say whether a version has no grace because it was replaced in an emergency."""
+    rotation = kit.ledger.rotation(version.displaced.by) if version.displaced is not None else None
+    return rotation is not None and rotation.emergency
+
+
 def begin_grace_anew(kit: Kit, version: Version, scene: Scene) -> None:
     """Record that nobody can tell how long a version has been in its grace, so that it begins now."""
     event = kit.event(EventName.STATE_REBUILT, key_id=version.key_id)
@@ -102,7 +108,18 @@ def finish_retiring(kit: Kit, tracked: Tracked, scene: Scene) -> tuple[str, ...]
     known = {one.key_id: one for one in tracked.versions}
     versions = [known.get(key_id) or _unknown(kit, key_id, scene) for key_id in claim.document.retiring]
     _see_successor_works(kit, claim.document.retiring)
-    return _remove_published(kit, claim, versions, Reason.GRACE_OVER.value)
+    return _remove_published(kit, claim, versions, _why_ended(kit, versions, scene))
+
+
+def _why_ended(kit: Kit, versions: Sequence[Version], scene: Scene) -> str:
+    """Return why an interrupted retirement had begun; the staging document does not say."""
+    for version in versions:
+        if cut_short(kit, version):
+            return Reason.EMERGENCY.value
+        left = grace_left(version, kit.credential.policy, scene)
+        if left is not None and left > _NOTHING:
+            return Reason.REQUESTED.value
+    return Reason.GRACE_OVER.value
 
 
 def _withdrawn(kit: Kit, claim: Claim) -> bool:

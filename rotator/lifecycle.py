@@ -349,7 +349,8 @@ def undo(run: Run) -> None:
         if run.rotation.key_id is None:
             settle_creation(run)
         remove_candidate(run)
-        words.append("the new version is gone, the old one serves" if document.fields else "the new version is gone")
+        gone = "no new version was made" if run.rotation.key_id is None else "the new version is gone"
+        words.append(f"{gone}, the old one serves" if document.fields else gone)
         run.settle(Outcome.REFUSED, "it did not take effect")
         run.finish(run.rotation.outcome or RotationOutcome.ABANDONED, phase=Phase.ABANDONED)
         run.claim.release()

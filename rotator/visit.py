@@ -11,7 +11,15 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.document import client_in, ours_in, provable
-from rotator.endings import begin_grace_anew, finish_retiring, grace_left, note_expired, put_off_retiring, retire
+from rotator.endings import (
+    begin_grace_anew,
+    cut_short,
+    finish_retiring,
+    grace_left,
+    note_expired,
+    put_off_retiring,
+    retire,
+)
 from rotator.errors import Broken, Busy, NoFreeSlot, Refused, RotatorError, Transient, Unproved
 from rotator.kit import Kit
 from rotator.lifecycle import begin, live
@@ -190,14 +198,9 @@ class Visit:
                 elif left <= timedelta(0):
                     ending.append(version)
         if ending:
-            reason = Reason.EMERGENCY if hurry or any(map(self._cut_short, ending)) else Reason.GRACE_OVER
+            reason = Reason.EMERGENCY if hurry or any(cut_short(kit, one) for one in ending) else Reason.GRACE_OVER
             self.retired += retire(kit, ending, reason.value)
             self.reason = self.reason or reason.value
-
-    def _cut_short(self, version: Version) -> bool:
-        """Say whether a version has no grace because it was replaced in an emergency."""
-        rotation = self.kit.ledger.rotation(version.displaced.by) if version.displaced is not None else None
-        return rotation is not None and rotation.emergency
 
     # -------------------------------------------------------------------------------------------------------- rotate
 

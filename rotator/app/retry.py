@@ -1,8 +1,10 @@
 """The one place that asks again: repeatable calls of issuers and stores, a few times, when they failed by chance.
 
-It repeats `list`, `read` and `history`, which change nothing, and no other call, whatever the failure: a creation that
-was sent twice makes two secrets. What may have taken effect, what is throttled for longer than a few seconds and what
-waited already (a lock) is left to the caller. Adapters and SDKs below retry nothing, so that the waits do not multiply.
+It repeats `list`, `read` and `history`, which change nothing, and a write that the store did not take at all because it
+came too fast: nothing was written, and check-and-set would let it be written once only. No other call, whatever the
+failure: a creation that was sent twice makes two secrets. What may have taken effect, what is throttled for longer than
+a few seconds and what waited already (a lock) is left to the caller. Adapters and SDKs below retry nothing, so that the
+waits do not multiply.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from rotator.clock import Clock
-from rotator.errors import Busy, ClockWrong, OutcomeUnknown, Transient
+from rotator.errors import Busy, ClockWrong, OutcomeUnknown, Throttled, Transient
 from rotator.kit import Interrupted
 from rotator.model import Finding
 from rotator.ports import Documents, Issued, Listing, Provider, Retired, Snapshot, Store
@@ -38,11 +40,22 @@ class Again:
         self._jitter = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """Make the call, up to `TRIES` times."""
+        """Make a repeatable call, up to `TRIES` times."""
+        return self._repeated(call, _by_chance)
+
+    def unless_taken(self, call: Callable[[], T]) -> T:
+        """Make a call that changes something, up to `TRIES` times while it is not taken for coming too fast.
+
+        Vault checks its rate limits before it handles a request:
+        developer.hashicorp.com/vault/docs/concepts/resource-quotas.
+        """
+        return self._repeated(call, _not_taken)
+
+    def _repeated(self, call: Callable[[], T], why: Callable[[BaseException], bool]) -> T:
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
             wait=self._wait,
-            retry=retry_if_exception(_by_chance),
+            retry=retry_if_exception(why),
             sleep=self._sleep,
             reraise=True,
         )
@@ -63,6 +76,10 @@ def _by_chance(error: BaseException) -> bool:
     if not isinstance(error, Transient) or isinstance(error, OutcomeUnknown | Busy | ClockWrong):
         return False
     return error.retry_after is None or error.retry_after <= PATIENCE
+
+
+def _not_taken(error: BaseException) -> bool:
+    return isinstance(error, Throttled) and _by_chance(error)
 
 
 class SteadyProvider:
@@ -104,8 +121,8 @@ class SteadyDocuments:
         return self._again(lambda: self._documents.read(path, version))
 
     def write(self, path: str, fields: Fields, expected: int) -> Snapshot:
-        """Write the next version, or fail. Never repeated."""
-        return self._documents.write(path, fields, expected)
+        """Write the next version, or fail. Repeated only when the store did not take it for coming too fast."""
+        return self._again.unless_taken(lambda: self._documents.write(path, fields, expected))
 
     def history(self, path: str) -> tuple[int, ...]:
         """Return the numbers of the versions that can be read."""

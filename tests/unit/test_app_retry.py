@@ -14,6 +14,7 @@ from rotator.clock import ManualClock
 from rotator.errors import Busy, ClockWrong, Denied, Misconfigured, OutcomeUnknown, RotatorError, Throttled, Transient
 from rotator.kit import Interrupted
 from rotator.model import Act
+from rotator.ports import Snapshot
 from rotator.secret import Fields
 from tests.fakes.memory_issuer import Fate, MemoryIssuer
 from tests.fakes.memory_store import MemoryDocuments, MemoryStore
@@ -178,6 +179,47 @@ def test_a_throttled_creation_is_left_to_the_caller(clock: ManualClock, again: A
     with pytest.raises(Throttled):
         SteadyProvider(issuer, again).create("app", "tag", timedelta(days=1))
     assert not issuer.mutations
+
+
+class HastyDocuments(MemoryDocuments):
+    """Documents of which the first writes come too fast."""
+
+    refusals = 2
+    retry_after = timedelta(seconds=1)
+
+    def write(self, path: str, fields: Fields, expected: int) -> Snapshot:
+        if self.refusals:
+            self.refusals -= 1
+            raise Throttled("slow down", hint="wait", retry_after=self.retry_after)
+        return super().write(path, fields, expected)
+
+
+def test_a_write_that_came_too_fast_is_made_once_a_moment_later(clock: ManualClock, again: Again) -> None:
+    documents, began = HastyDocuments(clock, 10), clock.now()
+    assert SteadyDocuments(documents, again).write("a", Fields({"b": "c"}), 0).version == 1
+    assert clock.now() - began >= timedelta(seconds=2)
+
+
+def test_a_write_that_is_throttled_for_long_is_left_to_the_caller(clock: ManualClock, again: Again) -> None:
+    documents = HastyDocuments(clock, 10)
+    documents.retry_after = timedelta(minutes=1)
+    with pytest.raises(Throttled):
+        SteadyDocuments(documents, again).write("a", Fields({"b": "c"}), 0)
+    assert documents.refusals == 1
+
+
+def test_a_write_that_failed_otherwise_is_never_made_again(clock: ManualClock, again: Again) -> None:
+    documents = MemoryDocuments(clock, 10)
+    tried: list[str] = []
+
+    def write(path: str, fields: Fields, expected: int) -> NoReturn:
+        tried.append(path)
+        raise transient()
+
+    documents.write = write  # type: ignore[method-assign]
+    with pytest.raises(Transient):
+        SteadyDocuments(documents, again).write("a", Fields({"b": "c"}), 0)
+    assert tried == ["a"]
 
 
 def test_everything_else_passes_through(clock: ManualClock, again: Again) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rotator.by_hand import Leaving, forget, retire_now
-from rotator.errors import ClockWrong
+from rotator.errors import ClockWrong, OutcomeUnknown
 from rotator.model import Act, EventName, ProofSeen, RetireMode, RotationOutcome, Trouble, VersionState
 from rotator.ports import Answer
 from tests.fakes.memory_issuer import Fate
@@ -181,6 +181,25 @@ def test_with_manual_only_a_person_retires_it_after_a_proof_of_its_successor() -
     assert retire_now(state.kit(), first) == (first,)
     assert first not in world.live_ours()
     world.check(quiet=True)
+
+
+@pytest.mark.parametrize("emergency", [False, True])
+def test_a_retirement_that_was_cut_off_is_finished_for_the_reason_that_it_began_with(emergency: bool) -> None:
+    world, state, first = in_use()
+    world.issuer.fate(Act.RETIRE, Fate.LOST, Fate.LOST)
+    if emergency:
+        state.ask(emergency=True)
+        state.visit()
+    else:
+        state.visit()
+        with pytest.raises(OutcomeUnknown):
+            retire_now(state.kit(), first)
+    for _ in range(4):
+        world.advance(MINUTE)
+        state.visit()
+    assert first not in world.live_ours()
+    reasons = {one["reason"] for one in state.events(EventName.VERSION_RETIRED)}
+    assert reasons == {"emergency" if emergency else "requested"}
 
 
 # --------------------------------------------------------------------------------------------------------------- limits
