@@ -181,7 +181,7 @@ ENDING = (
         "no binding",
         "a name stands for one application, one issuer and one path",
         "staging.py",
-        ("    if bound != kit.credential.binding:", "    if not bound:"),
+        ("    if bound != credential.binding:", "    if not bound:"),
         tests=(FOUR,),
     ),
     mutant(
