@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from rotator.errors import RotatorError
-from rotator.model import Finding, Procedure
+from rotator.finding import Finding
+from rotator.model import Procedure
 from rotator.ports import Documents, Issued, Listing, Retired, Snapshot, Verdict
 from rotator.secret import Fields
 

@@ -16,8 +16,9 @@ from rotator.app.needs import Owner, keys_to_be_made, owners, secrets_of
 from rotator.app.results import Item, status_of_findings
 from rotator.app.standing import STANDING, known, staged, standing, vanished
 from rotator.errors import RotatorError
+from rotator.finding import Finding, Severity
 from rotator.kit import Interrupted, tag_prefix
-from rotator.model import Credential, Finding, Severity
+from rotator.model import Credential
 from rotator.ports import Answer, Tracked, Verdict
 from rotator.secret import Fields
 

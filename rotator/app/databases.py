@@ -15,7 +15,7 @@ from rotator.app.house import LOCK_PATIENCE, House, Use
 from rotator.app.results import Item
 from rotator.app.state import see_whose_it_is
 from rotator.errors import RotatorError
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.ports import Head
 
 SUBJECT = "state"

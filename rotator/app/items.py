@@ -13,7 +13,8 @@ from typing import Any
 from rotator import model
 from rotator.due import Due
 from rotator.errors import RotatorError
-from rotator.model import Finding, Policy, RetireMode, Rotation, Step, Version, VersionState
+from rotator.finding import Finding
+from rotator.model import Policy, RetireMode, Rotation, Step, Version, VersionState
 from rotator.outlook import Outlook
 from rotator.planner import current_version, end_of_grace
 from rotator.ports import Listed, Tracked

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rotator.errors import RotatorError
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 
 Item = Mapping[str, Any]
 """One item of the JSON output, keys as the contract names them, values that `json` can write."""

@@ -18,8 +18,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from rotator.clock import Clock
 from rotator.errors import Busy, ClockWrong, OutcomeUnknown, Throttled, Transient
+from rotator.finding import Finding
 from rotator.kit import Interrupted
-from rotator.model import Finding
 from rotator.ports import Documents, Issued, Listing, Provider, Retired, Snapshot, Store
 from rotator.secret import Fields
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from rotator.app.house import House, Use
 from rotator.app.planning import known_to
 from rotator.errors import Misconfigured, RotatorError
-from rotator.model import Credential, Finding, Severity
+from rotator.finding import Finding, Severity
+from rotator.model import Credential
 from rotator.planner import current_version, why_idle
 from rotator.ports import Tracked
 from rotator.staging import NOBODY, decode, see_binding

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from rotator.clock import Clock
 from rotator.expect import Claims, Fault, FaultCode, RefreshToken, unmet
-from rotator.model import Finding
+from rotator.finding import Finding
 from rotator.ports import Answer, Verdict
 from rotator.provers.answers import Granted, read_answer, unanswered
 from rotator.provers.cleaning import Cleaner

@@ -12,7 +12,7 @@ import httpx2
 
 from rotator.clock import Clock
 from rotator.errors import Misconfigured
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.provers.http import Reply, Unanswered, exchange
 from rotator.provers.jwks import Keys
 from rotator.provers.request import ProofRequest, host_of

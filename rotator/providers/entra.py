@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rotator.clock import Clock, Instant, elapsed
 from rotator.errors import Broken, Misconfigured, OutcomeUnknown, Refused, RotatorError, Transient
-from rotator.model import Finding, Procedure
+from rotator.finding import Finding
+from rotator.model import Procedure
 from rotator.ports import Issued, Listed, Listing, Retired
 from rotator.providers.entra_answers import GUID, Reply, listed
 from rotator.providers.entra_errors import Doing, refused, two_are_the_limit

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.clock import Clock
 from rotator.errors import Denied, RotatorError
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.ports import Listed
 from rotator.providers.entra_answers import Reply, listed, moment, texts
 from rotator.providers.entra_errors import WORST_SKEW, Doing, refused

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rotator.clock import Clock
 from rotator.errors import Busy, Misconfigured, OutcomeUnknown, RotatorError, Transient, WriteConflict
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.ports import Snapshot
 from rotator.secret import Fields, Secret
 from rotator.stores.embedded_seal import FORMAT, Seal, damaged, new_key, wrong_key

@@ -16,7 +16,7 @@ from typing import Any
 
 from rotator.clock import Clock
 from rotator.errors import Misconfigured, OutcomeUnknown, Refused, RotatorError, WriteConflict
-from rotator.model import Finding
+from rotator.finding import Finding
 from rotator.ports import Snapshot
 from rotator.secret import Fields
 from rotator.stores import vault_check

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from rotator.clock import Clock
 from rotator.errors import RotatorError
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.stores.vault_errors import failure
 from rotator.stores.vault_mounts import require_version_2
 from rotator.stores.vault_session import VaultSession

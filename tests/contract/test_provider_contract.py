@@ -14,7 +14,8 @@ import pytest
 
 from rotator.clock import ManualClock, SystemClock
 from rotator.errors import NoFreeSlot, OutcomeUnknown, Refused, RotatorError, Throttled
-from rotator.model import Act, Procedure, Severity
+from rotator.finding import Severity
+from rotator.model import Act, Procedure
 from rotator.ports import Provider, Retired
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Weather, throttle
 from rotator.sandbox.world import App

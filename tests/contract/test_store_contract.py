@@ -15,7 +15,7 @@ import pytest
 
 from rotator.clock import ManualClock, SystemClock
 from rotator.errors import Misconfigured, WriteConflict
-from rotator.model import Severity
+from rotator.finding import Severity
 from rotator.ports import Documents, Store
 from rotator.secret import Fields, Secret
 from rotator.stores.embedded import EmbeddedStore, new_key

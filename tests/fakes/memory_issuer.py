@@ -19,7 +19,8 @@ from enum import Enum
 
 from rotator.clock import Clock
 from rotator.errors import Misconfigured, NoFreeSlot, OutcomeUnknown, Refused, Throttled
-from rotator.model import Act, Finding, Procedure, Severity
+from rotator.finding import Finding, Severity
+from rotator.model import Act, Procedure
 from rotator.ports import Answer, Issued, Listed, Listing, Retired, Verdict
 from rotator.secret import Fields, Secret
 

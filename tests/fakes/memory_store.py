@@ -13,7 +13,7 @@ from datetime import datetime
 
 from rotator.clock import Clock
 from rotator.errors import Refused, WriteConflict
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.ports import Snapshot
 from rotator.secret import Fields
 from rotator.stores.paths import checked

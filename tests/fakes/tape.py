@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from rotator.model import Event, Finding, Intent, Procedure, Rotation, Sighting
+from rotator.finding import Finding
+from rotator.model import Event, Intent, Procedure, Rotation, Sighting
 from rotator.ports import (
     Change,
     Documents,

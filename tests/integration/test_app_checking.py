@@ -10,7 +10,7 @@ from rotator.app.checking import Checked, check
 from rotator.app.keeping import pause
 from rotator.app.rotating import Wish, rotate
 from rotator.errors import Denied, Misconfigured, Transient
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.ports import Answer
 from rotator.secret import Fields
 from tests.fakes.app_bench import Bench

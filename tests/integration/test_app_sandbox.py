@@ -15,7 +15,7 @@ from rotator.app.house import House
 from rotator.app.judging import orphans, verify
 from rotator.app.reading import ToStream, read
 from rotator.app.rotating import Wish, rotate
-from rotator.model import Severity
+from rotator.finding import Severity
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Weather
 

@@ -14,7 +14,7 @@ from rotator.app.judging import orphans, verify
 from rotator.app.keeping import Farewell, forget
 from rotator.app.rotating import Wish, rotate
 from rotator.clock import ManualClock
-from rotator.model import Severity
+from rotator.finding import Severity
 from tests.fakes.app_bench import Bench
 from tests.integration.vault_bench import VaultBench
 from tests.servers.vault_server import VaultServer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Weather
 from rotator.sandbox.world import ROTATOR, SecretPolicy
 from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, entra_bench

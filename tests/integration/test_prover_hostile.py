@@ -20,7 +20,7 @@ import pytest
 
 from rotator.clock import SystemClock
 from rotator.errors import Misconfigured
-from rotator.model import Severity
+from rotator.finding import Severity
 from rotator.ports import Answer, Verdict
 from rotator.provers.client_credentials import ClientCredentialsProver
 from rotator.provers.request import ClientAuth, ProofRequest, Signature

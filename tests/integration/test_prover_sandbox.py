@@ -10,7 +10,7 @@ import pytest
 
 from rotator.clock import SystemClock
 from rotator.expect import CredentialKind, Expectations, RefreshToken
-from rotator.model import Severity
+from rotator.finding import Severity
 from rotator.ports import Answer, Verdict
 from rotator.provers.client_credentials import ClientCredentialsProver
 from rotator.provers.request import ClientAuth, ProofRequest, Signature, for_entra

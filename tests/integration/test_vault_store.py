@@ -12,7 +12,7 @@ import pytest
 
 from rotator.clock import ManualClock, SystemClock
 from rotator.errors import Denied, Misconfigured, OutcomeUnknown, Refused, Throttled, Transient, WriteConflict
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.secret import Fields, Secret
 from rotator.stores.vault import VaultStore
 from rotator.stores.vault_settings import AppRoleAuth, JwtAuth, TokenAuth

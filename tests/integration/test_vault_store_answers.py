@@ -26,7 +26,7 @@ from rotator.errors import (
     Transient,
     WriteConflict,
 )
-from rotator.model import Severity
+from rotator.finding import Severity
 from rotator.secret import Fields, Secret
 from rotator.stores.vault import VaultStore
 from rotator.stores.vault_settings import AppRoleAuth, JwtAuth, KubernetesAuth, TokenAuth, VaultSettings

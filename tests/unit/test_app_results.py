@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rotator.app.results import status_of_asked, status_of_findings
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rotator.app.config import Reference, Resolver, Scheme
 from rotator.app.config.references import MAX_BYTES, parse_reference
 from rotator.app.config.values import Wrong
 from rotator.errors import Misconfigured
-from rotator.model import Severity
+from rotator.finding import Severity
 from rotator.secret import Secret
 from tests.fakes.config_files import document, loaded
 

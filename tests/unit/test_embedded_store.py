@@ -16,7 +16,7 @@ import pytest
 
 from rotator.clock import ManualClock, SystemClock
 from rotator.errors import Broken, Busy, Misconfigured, OutcomeUnknown, Transient
-from rotator.model import Severity
+from rotator.finding import Severity
 from rotator.secret import Fields, Secret
 from rotator.stores.embedded import EmbeddedStore, new_key
 

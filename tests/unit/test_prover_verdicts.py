@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rotator.clock import ManualClock
 from rotator.expect import CredentialKind, Expectations, RefreshToken
-from rotator.model import Severity
+from rotator.finding import Severity
 from rotator.ports import Answer, Verdict
 from rotator.provers.client_credentials import ClientCredentialsProver
 from rotator.provers.request import ClientAuth, ProofRequest, Signature, for_entra

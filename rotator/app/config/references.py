@@ -21,7 +21,7 @@ from typing import Final
 from rotator.app.config.values import Wrong, absolute, document_field, store_path
 from rotator.app.config.values import name as parse_name
 from rotator.errors import Misconfigured
-from rotator.model import Finding, Severity
+from rotator.finding import Finding, Severity
 from rotator.secret import Secret
 
 MAX_BYTES: Final = 64 * 1024
