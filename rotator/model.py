@@ -302,6 +302,8 @@ class Request:
 class EventName(StrEnum):
     """Past-tense facts; the same name in audit, log, webhook and metric label."""
 
+    DAEMON_STARTED = "daemon.started"
+    DAEMON_STOPPED = "daemon.stopped"
     CONFIG_LOADED = "config.loaded"
     CONFIG_REFUSED = "config.refused"
     REQUEST_RECEIVED = "request.received"
@@ -317,6 +319,8 @@ class EventName(StrEnum):
     ROTATION_ABANDONED = "rotation.abandoned"
     ROTATION_PARKED = "rotation.parked"
     ROTATION_RESUMED = "rotation.resumed"
+    INTAKE_RECEIVED = "intake.received"
+    CREDENTIAL_ADOPTED = "credential.adopted"
     ORPHAN_FOUND = "orphan.found"
     ORPHAN_RETIRED = "orphan.retired"
     DRIFT_FOUND = "drift.found"
@@ -324,6 +328,9 @@ class EventName(StrEnum):
     CREDENTIAL_FORGOTTEN = "credential.forgotten"
     STATE_REBUILT = "state.rebuilt"
     AUDIT_ACCEPTED = "audit.accepted"
+    NOTIFICATION_SENT = "notification.sent"
+    NOTIFICATION_FAILED = "notification.failed"
+    AUDIT_CHECKPOINT = "audit.checkpoint"
 
 
 class Outcome(StrEnum):

@@ -60,10 +60,10 @@ class Compared:
 class ChainVerified:
     """What the walk found. first, last: record numbers, 0 when there are none. broken: the first break in a sentence.
 
-    items: the broken record, if there is one (kind `AuditList`). accepted: breaks that a person has accepted.
+    record: the broken one, if there is one. accepted: breaks that a person has accepted.
     """
 
-    items: tuple[Item, ...]
+    record: tuple[Item, ...]
     first: int
     last: int
     head: str
@@ -71,6 +71,22 @@ class ChainVerified:
     compared: tuple[Compared, ...]
     exit_status: int
     accepted: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Return the one item of kind `ChainList`; its times and records are those of an audit item."""
+        compared = [{"store": one.store, "agrees": one.agrees, "message": one.message} for one in self.compared]
+        item: Item = {
+            "outcome": "verified" if self.exit_status == 0 else "broken",
+            "first_seq": self.first,
+            "last_seq": self.last,
+            "head": self.head,
+            "message": self.broken,
+            "record": self.record[0] if self.record else None,
+            "accepted": list(self.accepted),
+            "compared": compared,
+        }
+        return (item,)
 
 
 def audit_list(house: House, wanted: Filter, *, last: int | None = None) -> Records:

@@ -145,13 +145,19 @@ class House:
         return self.config.state.mode is Mode.OBSERVE
 
     def see_that_change_is_allowed(self, act: str) -> None:
-        """Raise Refused when the configuration says that nothing is changed. act: what was asked for, as a verb."""
+        """Raise Refused when nothing is to be changed, ChainBroken (4) when a broken audit chain stops everything.
+
+        act: what was asked for, as a verb.
+        """
         if self.observing:
             raise Refused(
                 f"The configuration says `mode: observe`, so rotator does not {act} anything.",
                 hint="To let it, set state.mode to active.",
                 code="observing",
             )
+        from rotator.app.chainwatch import see_the_chain
+
+        see_the_chain(self)
 
     def chosen(
         self, names: Sequence[str] = (), labels: Mapping[str, str] | None = None, *, everything: bool = False

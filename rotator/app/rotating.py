@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.app import heads, items
+from rotator.app.chainwatch import see_the_chain
 from rotator.app.dry import Asked, dry_run
 from rotator.app.house import House, Use
 from rotator.app.results import Item, Remark, Trouble, status_of_asked
@@ -96,7 +97,7 @@ def rotate(house: House, wish: Wish) -> Rotated:
         return _rehearsed(house, wish, chosen)
     house.need_secrets(chosen)
     ledger = house.ledger()
-    answers = _Answers(house, wish)
+    answers = _Answers(house, wish, see_the_chain(house))
     going = [one for one in chosen if not (wish.now and answers.stopped(one, ledger.tracked(one.name)))]
     if wish.now:
         for credential in going:
@@ -240,10 +241,10 @@ def _joined(before: Report, after: Report) -> Report:
 class _Answers:
     """Collects one answer for each credential. Asked by name, one that stands still is refused; else it is skipped."""
 
-    def __init__(self, house: House, wish: Wish) -> None:
+    def __init__(self, house: House, wish: Wish, first: Remark | None = None) -> None:
         self._house, self._wish = house, wish
         self._items: dict[str, Item] = {}
-        self._remarks: list[Remark] = []
+        self._remarks: list[Remark] = [first] if first is not None else []
         self._troubles: list[Trouble] = []
         self._statuses: dict[str, int] = {}
 

@@ -10,12 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from rotator.chain import Break
 from rotator.errors import Broken, Misconfigured
 from rotator.model import Event, Intent, Request, Rotation, Sighting, Step, Version
 from rotator.ports import Change, Head, Ledger, Note, Tracked, Waking
 
 if TYPE_CHECKING:
-    from rotator.persistence.trail import AuditFilter, Verified
+    from rotator.persistence.trail import AuditFilter, Verified, Walked
 
 Record = Mapping[str, str | int | None]
 
@@ -94,6 +95,12 @@ class Reader(Views, Protocol):
     def audit_one(self, seq: int) -> Record | None:
         """Return one record, or None when there is none of that number."""
 
+    def glance(self) -> Break | None:
+        """Return the first break among the newest records that nobody has accepted."""
+
+    def last_walk(self) -> Walked | None:
+        """Return what the last walk along the whole chain has found; None when there was none."""
+
     def verify(self, expected_head: Head | None = None) -> Verified:
         """Walk the chain and return what was found. expected_head: a copy of the head that was kept elsewhere."""
 
@@ -103,6 +110,9 @@ class Writer(Ledger, Protocol):
 
     def audit_one(self, seq: int) -> Record | None:
         """Return one record, or None when there is none of that number."""
+
+    def walked(self, at: datetime, broken: str | None) -> None:
+        """Remember what a walk along the whole chain has found. broken: the first break, in a sentence."""
 
     def accept(self, actor: str, reason: str, expected_head: Head | None = None) -> Verified:
         """Record that the breaks of the chain are known, and go on from the last record as it stands."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rotator.app import items
+from rotator.app.chainwatch import remark_on_the_chain
 from rotator.app.choosing import unknown_name
 from rotator.app.house import House
 from rotator.app.planning import known_to
@@ -65,7 +66,7 @@ def status(house: House, names: Sequence[str] = (), *, check: bool = False) -> W
     sights = list(_sights(house, names, known_to(house, names)))
     return Watched(
         tuple(items.status(one.credential, one.state, one.tracked, one.seen) for one in sights),
-        tuple(remark for one in sights for remark in _remarks(house, one)),
+        (*_of_the_record(house), *(remark for one in sights for remark in _remarks(house, one))),
         int(check and any(one.alarming for one in sights)),
     )
 
@@ -101,6 +102,12 @@ def _remarks(house: House, sight: _Sight) -> Iterator[Remark]:
         idle = why_idle(sight.tracked)
         if idle is not None:
             yield Remark(state.name, idle)
+
+
+def _of_the_record(house: House) -> tuple[Remark, ...]:
+    """Return what to say of the audit chain: nothing, unless it is broken."""
+    remark = remark_on_the_chain(house.reader())
+    return () if remark is None else (remark,)
 
 
 def _sentence(text: str) -> str:

@@ -117,7 +117,7 @@ def verify(ctx: click.Context, offline: bool) -> int:
     talk = talk_of(ctx)
     with opened(talk) as house:
         found = auditing.audit_verify(house, offline=offline)
-    talk.show("AuditList", found.items, lambda page: chain_lines(found, page))
+    talk.show("ChainList", found.items, lambda page: chain_lines(found, page))
     return found.exit_status
 
 
@@ -184,7 +184,7 @@ def chain_lines(found: ChainVerified, page: Page) -> Iterator[str]:
     """Yield what the walk found: the first break, or from where to where it holds, and what the stores say."""
     if found.broken is not None:
         yield page.paint("chain broken:", RED) + page.fit(f" {found.broken}")
-        yield from record_lines(found.items, page)
+        yield from record_lines(found.record, page)
     elif found.last == 0:
         yield "There is no record yet."
     else:

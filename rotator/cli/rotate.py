@@ -168,6 +168,8 @@ def rotate_lines(found: Rotated, page: Page, when: When) -> Iterator[str]:
             continue
         sentence = outcome_sentence(item, found.places.get(name), when)
         remarks.append((name, sentence, "\n".join(said.get(name, ()))))
+    names = {item["name"] for item in found.items}
+    remarks += [(one.name, one.message, one.hint) for one in found.remarks if one.name not in names]
     yield from paragraphs(remarks, page)
     if idle:
         yield f"{count(idle, 'credential')}: nothing was due."

@@ -96,7 +96,14 @@ class SqlLedger(Views, Trail):
                 select(tables.audit.c.seq, tables.audit.c.hash).order_by(tables.audit.c.seq.desc()).limit(1)
             ).first()
             self._append(connection, events, Head(*last) if last else Head(0, ZEROS))
+            connection.execute(_FORGET_WALK)
         return found
+
+    def walked(self, at: datetime, broken: str | None) -> None:
+        """Remember what a walk along the whole chain has found; see `last_walk`."""
+        value = f"{rows.micros(at)} {broken or ''}"
+        with self._database.writing() as connection:
+            connection.execute(_REMEMBER, {"name": schema.WALKED, "value": value})
 
     def change_owner(self) -> None:
         """Take a new id: the old one may still be in use where this file was copied from."""
@@ -135,6 +142,10 @@ _POSTPONE: Final = (
         tables.credentials.c.wake_at.is_not_distinct_from(bindparam("was", type_=Integer)),
     )
     .values(wake_at=bindparam("to"))
+)
+_FORGET_WALK: Final = delete(tables.meta).where(tables.meta.c.name == schema.WALKED)
+_REMEMBER: Final = upsert(tables.meta).on_conflict_do_update(
+    index_elements=("name",), set_={"value": upsert(tables.meta).excluded.value}
 )
 _ALL_WELL: Final = delete(tables.proofs_seen).where(tables.proofs_seen.c.provider == bindparam("of"))
 

@@ -20,6 +20,10 @@ OWNER: Final = "owner"
 """The row of `meta` with the random id of this state."""
 
 
+WALKED: Final = "walked"
+"""The row of `meta` that says when the whole audit chain was last walked along, and what was found."""
+
+
 class Standing(Enum):
     """What a file of SQLite is to this version of rotator."""
 

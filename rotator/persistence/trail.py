@@ -15,13 +15,16 @@ from typing import Final, NamedTuple
 
 from rotator.chain import START, Break, Flaw, Place, Value, breaks, mark_of
 from rotator.model import EventName
-from rotator.persistence import rows
+from rotator.persistence import rows, schema
 from rotator.persistence.database import Asking
 from rotator.persistence.faults import damaged
 from rotator.ports import Head
 
 PAGE: Final = 2000
 """So many numbers are looked at in one transaction: some ten milliseconds."""
+
+GLANCE: Final = 1000
+"""So many of the newest records a glance walks along: some ten milliseconds."""
 
 ACCEPTED_AT_ONCE: Final = 10
 """So many breaks one `audit.accepted` record names."""
@@ -58,6 +61,13 @@ class Verified:
     broken: Break | None
     accepted: tuple[Break, ...] = ()
     unaccepted: tuple[Break, ...] = ()
+
+
+class Walked(NamedTuple):
+    """One walk along the whole chain. broken: the first break that nobody had accepted, in a sentence."""
+
+    at: datetime
+    broken: str | None
 
 
 class Trail(Asking):
@@ -109,6 +119,26 @@ class Trail(Asking):
             walk.look_at(page.records)
             page = self._page(EVERYTHING, page.last + 1)
         return walk.end(page.head)
+
+    def glance(self) -> Break | None:
+        """Walk along the newest records only, and return the first break among them that nobody has accepted."""
+        records = self.audit_tail(limit=GLANCE + 1)
+        walk = _Walk(None)
+        if records and _seq(records[0]) > 1:  # the first is what the second follows; `verify` looks at it
+            walk.place = Place(_seq(records[0]), str(records[0]["hash"]))
+            records = records[1:]
+        if records:
+            walk.look_at(records)
+        found = self._database.rows((_HEAD, {}))[0]
+        return walk.end(Head(*found[0]) if found else None).broken
+
+    def last_walk(self) -> Walked | None:
+        """Return when the whole chain was last walked along by who may write that down, and what was found."""
+        found = self._database.rows((_WALKED, {"name": schema.WALKED}))[0]
+        if not found:
+            return None
+        at, _, broken = str(found[0][0]).partition(" ")
+        return Walked(rows.moment(int(at)), broken or None)
 
     def _forward(self, wanted: AuditFilter, start: int) -> Iterator[dict[str, Value]]:
         page = self._page(wanted, start)
@@ -223,6 +253,7 @@ _ALL: Final = "SELECT * FROM audit WHERE seq BETWEEN :first AND :last"
 _FIRST_SEQ: Final = "SELECT min(seq) FROM audit WHERE seq >= ?"
 _LAST_SEQ: Final = "SELECT max(seq) FROM audit WHERE seq <= ?"
 _HEAD: Final = "SELECT seq, hash FROM audit_head"
+_WALKED: Final = "SELECT value FROM meta WHERE name = :name"
 
 
 def _wanting(wanted: AuditFilter) -> tuple[str, dict[str, str | int]]:

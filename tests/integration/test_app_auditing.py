@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from rotator.app import auditing, databases
+from rotator.app import auditing, databases, keeping
 from rotator.app.auditing import ChainVerified, Filter
+from rotator.app.judging import orphans
 from rotator.app.rotating import Wish, rotate
 from rotator.app.usage import UsageFault
-from rotator.errors import Busy, RotatorError, StateUnusable, Transient
+from rotator.app.watching import status
+from rotator.errors import Busy, ChainBroken, RotatorError, StateUnusable, Transient
+from rotator.persistence import trail
 from rotator.persistence.lock import StateLock
 from tests.fakes.app_bench import DAY, START, Bench
 
@@ -109,7 +112,7 @@ def test_a_whole_chain_agrees_with_the_head_in_the_store(bench: Bench) -> None:
 def test_an_edited_record_is_named_and_the_status_is_4(bench: Bench) -> None:
     tamper(bench, "UPDATE audit SET actor = 'somebody else' WHERE seq = 5")
     found = verified(bench, offline=True)
-    assert (found.exit_status, found.items[0]["seq"], found.compared) == (4, 5, ())
+    assert (found.exit_status, found.record[0]["seq"], found.compared) == (4, 5, ())
     assert "Record 5" in (found.broken or "")
 
 
@@ -136,6 +139,83 @@ def test_a_store_that_cannot_be_reached_is_said_and_changes_nothing(bench: Bench
     found = verified(bench)
     assert (found.exit_status, found.compared[0].agrees) == (0, None)
     assert "not compared with vault: sealed" in found.compared[0].message
+
+
+# ------------------------------------------------------------------------------------------------------- what it means
+
+
+def standing(bench: Bench) -> list[str]:
+    with bench.house() as house:
+        return [one.message for one in status(house).remarks if one.name == "audit"]
+
+
+def strict(bench: Bench) -> None:
+    text = bench.config.read_text(encoding="utf-8")
+    bench.config.write_text(text.replace("stores:", "audit: {on_break: stop}\nstores:", 1), encoding="utf-8")
+
+
+def test_a_break_is_a_line_in_status_and_rotations_go_on(bench: Bench) -> None:
+    assert standing(bench) == []
+    tamper(bench, "UPDATE audit SET detail = 'nothing to see' WHERE seq = 7")
+    assert standing(bench) == [
+        "The audit chain is broken. Record 7 was changed after it was written: its hash is that of another content."
+    ]
+    with bench.house() as house:
+        found = rotate(house, Wish(names=("one",), now=True))
+    assert (found.items[0]["outcome"], found.exit_status) == ("promoted", 0)
+    assert found.remarks[0].name == "audit"
+    with bench.house() as house:
+        auditing.audit_accept(house, "seen")
+    assert standing(bench) == []
+
+
+def test_a_break_among_old_records_is_found_by_the_walk_of_the_day(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trail, "GLANCE", 5)
+    tamper(bench, "UPDATE audit SET detail = 'nothing to see' WHERE seq = 2")
+    assert standing(bench) == [], "a glance does not reach it"
+    rotated(bench)
+    assert standing(bench) == [], "it was walked along today"
+    bench.clock.advance(DAY)
+    rotated(bench)
+    assert len(standing(bench)) == 1
+
+
+def test_where_a_break_stops_everything_nothing_is_changed_until_it_is_accepted(bench: Bench) -> None:
+    strict(bench)
+    tamper(bench, "DELETE FROM audit WHERE seq = 5")
+    before = len(bench.issuer.mutations)
+    for act in (
+        lambda house: rotate(house, Wish(names=("one",), now=True)),
+        lambda house: keeping.retire(house, "one"),
+        lambda house: keeping.forget(house, "one", keeping.Farewell.RETIRE),
+        lambda house: orphans(house, retire=True),
+    ):
+        with bench.house() as house, pytest.raises(ChainBroken) as caught:
+            act(house)
+        assert caught.value.exit_status == 4
+        assert "audit accept" in caught.value.hint
+    assert len(bench.issuer.mutations) == before
+    with bench.house() as house:
+        auditing.audit_accept(house, "seen")
+    with bench.house() as house:
+        assert rotate(house, Wish(names=("one",), now=True)).exit_status == 0
+
+
+def test_a_walk_answers_machines_whether_it_holds_or_not(bench: Bench) -> None:
+    (item,) = verified(bench).items
+    assert (item["outcome"], item["first_seq"], item["record"], item["message"]) == ("verified", 1, None, None)
+    assert item["compared"] == [
+        {
+            "store": "vault",
+            "agrees": True,
+            "message": f"agrees with the head in vault, which names record {item['last_seq']}",
+        }
+    ]
+    tamper(bench, "UPDATE audit SET actor = 'nobody' WHERE seq = 3")
+    (item,) = verified(bench).items
+    assert (item["outcome"], item["record"]["seq"]) == ("broken", 3)
 
 
 # -------------------------------------------------------------------------------------------------------------- accept
