@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from rotator.app import heads, items
 from rotator.app.house import House, Use
@@ -16,7 +18,11 @@ from rotator.errors import ChainBroken, RotatorError, StateUnusable
 from rotator.ports import Head
 
 if TYPE_CHECKING:
+    from rotator.exports import Form, Origin
     from rotator.persistence.trail import AuditFilter
+
+LOOK_EVERY: Final = timedelta(milliseconds=500)
+"""So often `audit follow` looks for what was appended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,19 +97,54 @@ class ChainVerified:
 
 def audit_list(house: House, wanted: Filter, *, last: int | None = None) -> Records:
     """Return the records that fit; last: only so many of the newest. None at all where there is no state yet."""
+    return Records(tuple(audit_stream(house, wanted, last=last)))
+
+
+def audit_stream(house: House, wanted: Filter, *, last: int | None = None) -> Iterator[Item]:
+    """Yield the records that fit, oldest first, without keeping them; last: only so many of the newest."""
     reader = house.reader()
     if reader is None:
-        return Records(())
+        return
     asked = wanted.as_asked()
-    found = reader.audit(asked) if last is None else reader.audit_tail(asked, last)
-    return Records(tuple(items.audit(record) for record in found))
-
-
-def audit_follow(house: House, wanted: Filter) -> Iterator[Item]:
-    """Yield the records that fit, oldest first, without keeping them: for exports of any length."""
-    reader = house.reader()
-    for record in reader.audit(wanted.as_asked()) if reader is not None else ():
+    for record in reader.audit(asked) if last is None else reader.audit_tail(asked, last):
         yield items.audit(record)
+
+
+def audit_follow(house: House, wanted: Filter, stop: threading.Event) -> Iterator[Item]:
+    """Yield the records that fit and are written from now on, as they come, until `stop` is set.
+
+    With `wanted.since` those since then come first. Each look reads the head alone while nothing was appended. A state
+    that does not exist yet is waited for; records that a restore brought back are not told again.
+    """
+    seen: int | None = 0 if wanted.since is not None or house.reader() is None else None
+    while True:
+        reader = house.reader()
+        if reader is not None:
+            end = reader.head().seq
+            seen = end if seen is None else seen
+            if end > seen:
+                for record in reader.audit(wanted.as_asked(), seen):
+                    seen = max(seen, int(str(record["seq"])))
+                    yield items.audit(record)
+                seen = max(seen, end)
+        if house.clock.wait(LOOK_EVERY, stop):
+            return
+
+
+def audit_export(house: House, wanted: Filter, form: Form) -> Iterator[str]:
+    """Yield the text of an export, line by line, each with its line end. No record is kept."""
+    from rotator.exports import lines
+
+    return lines(form, audit_stream(house, wanted), origin(house))
+
+
+def origin(house: House) -> Origin:
+    """Return what an export says of where it comes from."""
+    from rotator import __version__
+    from rotator.exports import Origin
+
+    reader = house.reader()
+    return Origin(__version__, socket.gethostname(), reader.owner if reader is not None else "")
 
 
 def audit_show(house: House, seq: int) -> Records:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from rotator.cli.asking import agreed
+from rotator.cli.audit_filters import filters
 from rotator.cli.lazy import Command, Entry, Group
 from rotator.cli.notes import paragraphs
 from rotator.cli.opening import opened
 from rotator.cli.options import talk_of, yes
 from rotator.cli.page import GREEN, RED, YELLOW, Page
+from rotator.cli.streaming import show_all
 from rotator.cli.table import Column, render
-from rotator.cli.times import NOTHING, exactly, moment_of, typed_moment
+from rotator.cli.times import NOTHING, exactly, moment_of
 from rotator.cli.words import short_key
-from rotator.clock import SystemClock
-from rotator.model import EventName, Outcome
 
 if TYPE_CHECKING:
     from rotator.app.auditing import ChainVerified
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 SECTIONS: Final = {
     "Commands": {
         "list": Entry("audit:list_", "The records, oldest first."),
         "show": Entry("audit:show", "One record, whole."),
+        "follow": Entry("audit_out:follow", "The records as they are written."),
+        "export": Entry("audit_out:export", "All records, in a form that other programs read."),
         "verify": Entry("audit:verify", "Walk the chain, and name the first broken record."),
         "accept": Entry("audit:accept", "Record that a break is known, and go on from it."),
     }
@@ -49,28 +49,11 @@ _COLUMNS = (
 
 @click.group(cls=Group, sections=SECTIONS)
 def audit() -> None:
-    """The audit log: list, show, verify, accept."""
-
-
-def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        return typed_moment(value, SystemClock().now())
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    """The audit log: list, show, follow, verify, export, accept."""
 
 
 @click.command("list", cls=Command)
-@click.option("--since", metavar="T", callback=_moment, help="From then on: 2026-11-24, 2026-11-24T14:00Z, or 7d ago.")
-@click.option("--until", metavar="T", callback=_moment, help="Until before then; as for --since.")
-@click.option("--credential", metavar="NAME", help="Of this credential.")
-@click.option("--event", type=click.Choice([one.value for one in EventName]), metavar="EVENT", help="Of this event.")
-@click.option(
-    "--outcome", type=click.Choice([one.value for one in Outcome]), metavar="OUTCOME", help="With this outcome."
-)
-@click.option("--actor", metavar="WHO", help="By this actor.")
-@click.option("--rotation", metavar="ID", help="Of this rotation; its first characters will do.")
+@filters
 @click.option("--last", type=click.IntRange(1), metavar="N", help=f"The newest N; on a terminal {SCREENFUL}, else all.")
 @click.pass_context
 def list_(ctx: click.Context, /, last: int | None, **wanted: Any) -> int:
@@ -83,11 +66,11 @@ def list_(ctx: click.Context, /, last: int | None, **wanted: Any) -> int:
     talk = talk_of(ctx)
     most = SCREENFUL if last is None and talk.out.terminal else last
     with opened(talk) as house:
-        found = auditing.audit_list(house, auditing.Filter(**wanted), last=most)
-    talk.show("AuditList", found.items, lambda page: audit_lines(found.items, page, whole=talk.verbose))
-    if last is None and most is not None and len(found.items) == most:
+        found = auditing.audit_stream(house, auditing.Filter(**wanted), last=most)
+        count = show_all(talk, "AuditList", found, partial(audit_lines, whole=talk.verbose))
+    if last is None and most is not None and count == most:
         talk.say(f"These are the newest {most}; more: --last N")
-    return found.exit_status
+    return 0
 
 
 @click.command(cls=Command)
@@ -141,12 +124,12 @@ def accept(ctx: click.Context, reason: str) -> int:
     return found.exit_status
 
 
-def audit_lines(items: Sequence[Mapping[str, Any]], page: Page, *, whole: bool) -> Iterator[str]:
-    """Yield the table. whole: key ids are not shortened, which a pipe never does."""
+def audit_lines(items: Sequence[Mapping[str, Any]], page: Page, *, whole: bool, titles: bool = True) -> Iterator[str]:
+    """Yield the table. whole: key ids are not shortened, which a pipe never does. titles: with a first line."""
     if not items:
         yield "No record fits."
         return
-    yield from render(_COLUMNS, [_row(item, whole=whole or not page.terminal) for item in items], page)
+    yield from render(_COLUMNS, [_row(item, whole=whole or not page.terminal) for item in items], page, titles=titles)
 
 
 def _row(item: Mapping[str, Any], *, whole: bool) -> list[str]:
