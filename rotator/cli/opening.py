@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -37,11 +38,14 @@ def stoppable(talk: Talk, *, farewell: str = LEFT) -> Iterator[threading.Event]:
     Every mutating call is written down before it is made, so ending anywhere is safe; the next run settles it.
     """
     stop = threading.Event()
+    signals: list[int] = []
 
-    def stopping(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+    def stopping(number: int, _frame: FrameType | None) -> None:
+        if signals:
             os._exit(INTERRUPTED)
-        stop.set()
+        signals.append(number)
+        # Not here: this thread may hold the lock of the event right now, in the middle of waiting for it.
+        _thread.start_new_thread(stop.set, ())
         if farewell:
             talk.say(farewell)
 
