@@ -21,6 +21,7 @@ from rotator.app.actor import actor_of
 from rotator.app.choosing import choose
 from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
 from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
+from rotator.app.counting import Calls, CountedProvider
 from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, key_is_to_be_made, owners, require
 from rotator.app.state import see_whose_it_is
@@ -79,6 +80,7 @@ class House:
         self.stop = stop or threading.Event()
         self.progress = progress
         self.actor = actor_of(environ)
+        self.calls = Calls()  # a daemon hands it on from one configuration to the next
         self.resolver: Resolver = loaded.resolver(environ, self._from_store, argv)
         self._make_builder = builder
         self._builder: Builder | None = None
@@ -255,7 +257,8 @@ class House:
             if name not in self._providers:
                 made = self.builder.provider(name, self.config.providers[name])
                 self._opened.callback(made.close)
-                self._providers[name] = SteadyProvider(made, Again(self.clock, self.stop))
+                counted = CountedProvider(made, name, lambda: self.calls)
+                self._providers[name] = SteadyProvider(counted, Again(self.clock, self.stop))
             return self._providers[name]
 
     def prover(self, credential: Credential) -> Prover:

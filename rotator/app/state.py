@@ -16,6 +16,7 @@ from rotator.model import Event, Intent, Request, Rotation, Sighting, Step, Vers
 from rotator.ports import Change, Head, Ledger, Note, Tracked, Waking
 
 if TYPE_CHECKING:
+    from rotator.persistence.figures import Last
     from rotator.persistence.trail import AuditFilter, Verified, Walked
 
 Record = Mapping[str, str | int | None]
@@ -103,6 +104,24 @@ class Reader(Views, Protocol):
 
     def verify(self, expected_head: Head | None = None) -> Verified:
         """Walk the chain and return what was found. expected_head: a copy of the head that was kept elsewhere."""
+
+    def marks(self) -> Iterator[tuple[str, int]]:
+        """Yield each credential with a number that changes when anything changes that it is planned from."""
+
+    def orphans(self) -> Mapping[str, int]:
+        """Return how many versions that nothing names each credential has, where there are any."""
+
+    def refused(self) -> frozenset[str]:
+        """Return the credentials whose current version did not pass its last proof."""
+
+    def last(self) -> Last:
+        """Return where the records end now."""
+
+    def finished(self, since: Last, until: Last) -> Mapping[str, int]:
+        """Return how many rotations ended in each outcome, by the records between the two."""
+
+    def took(self, since: Last, until: Last) -> Iterator[tuple[str, float]]:
+        """Yield each step that ended between the two, and its seconds."""
 
 
 class Writer(Ledger, Protocol):

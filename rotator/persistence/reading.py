@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rotator.persistence import schema
 from rotator.persistence.database import PATIENCE, Access, Database
+from rotator.persistence.figures import Figures, Last
 from rotator.persistence.trail import EVERYTHING, AuditFilter, Trail, Verified
 from rotator.persistence.views import Told, Views
 
-__all__ = ["EVERYTHING", "AuditFilter", "Reader", "Told", "Verified"]
+__all__ = ["EVERYTHING", "AuditFilter", "Last", "Reader", "Told", "Verified"]
 
 
-class Reader(Views, Trail):
+class Reader(Views, Trail, Figures):
     """What the state knows and what its audit records say. Safe for use from several threads."""
 
     def __init__(self, path: Path, patience: timedelta = PATIENCE) -> None:
