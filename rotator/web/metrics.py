@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-OUTCOMES: Final = ("promoted", "retired", "abandoned", "parked")
-"""How a rotation can end."""
+OUTCOMES: Final = ("promoted", "abandoned", "parked")
+"""How a rotation can end. That what it displaced was retired later is no second end."""
 
 STEPS: Final = ("create", "stage", "verify", "promote", "undo", "retire")
 
