@@ -17,6 +17,7 @@ from rotator.app.serving import FILE_VARIABLE, metrics_file, write_metrics_file
 from rotator.clock import Instant
 from rotator.errors import Misconfigured, StateUnusable, Transient
 from rotator.model import Act, ProofSeen, Sighting, Trouble
+from rotator.persistence import figures
 from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.reading import Reader
 from rotator.planner import current_version, next_rotation
@@ -198,13 +199,27 @@ def test_a_scrape_leaves_the_state_alone(bench: Bench, house: House) -> None:
     assert {one.suffix for one in house.database.parent.iterdir()} <= {".db", ".lock"}
 
 
-def test_a_writer_can_commit_between_the_pages_of_a_scrape(bench: Bench, house: House) -> None:
+def test_a_writer_can_commit_between_the_pages_of_a_scrape(
+    bench: Bench, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "PAGE", 1)
     rotated(bench)
     with Reader(house.database) as reader:
         walk = reader.marks()
         next(walk)
         note(bench, paused_at=bench.clock.now())  # raises Busy where a transaction of the reader is still open
         assert [name for name, _ in walk] == ["two"]
+
+
+def test_a_wait_that_a_wrong_clock_wrote_is_forgotten_when_the_clock_is_put_back(bench: Bench, house: House) -> None:
+    bench.issuer.fate(Act.CREATE, Fate.REFUSED)
+    rotated(bench, "one")
+    note(bench, not_before=bench.clock.now() + timedelta(hours=3))
+    gatherer = Gatherer(house)
+    assert watched(gatherer.gather(QUIET), "one").rotates_at > bench.clock.now().timestamp()
+    bench.clock.jump(-DAY)
+    assert watched(gatherer.gather(QUIET), "one") == watched(gathered(house), "one")
+    assert watched(gatherer.gather(QUIET), "one").rotates_at <= bench.clock.now().timestamp()
 
 
 # -------------------------------------------------------------------------------------------------------------- counts

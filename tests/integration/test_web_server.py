@@ -164,6 +164,9 @@ def test_callers_who_say_nothing_are_cut_off_beyond_a_few(client: Client) -> Non
     beyond = client.connect()
     with contextlib.suppress(ConnectionResetError):
         assert beyond.recv(1) == b""
+    silent[0].setblocking(False)
+    with pytest.raises(BlockingIOError):  # while those that came first are still heard
+        silent[0].recv(1)
     for one in (*silent, beyond):
         one.close()
     while client_status(client) != 200:
