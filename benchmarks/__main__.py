@@ -14,6 +14,7 @@ from benchmarks.measuring import Table, machine
 NAMES: Final = {
     "start": "how soon commands answer, and what they import",
     "planning": "planning a hundred thousand credentials",
+    "scraping": "a scrape of ten thousand credentials",
     "rotations": "rotations a second, beside a script that makes only the needed calls",
     "together": "what runs at the same time, and who waits for whom",
     "audit": "walking and filtering a million audit records",

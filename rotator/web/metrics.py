@@ -94,8 +94,11 @@ class Figures:
 
 def render(figures: Figures) -> bytes:
     """Return the page that a scrape gets."""
-    few = generate_latest(_Few(figures))
-    return "".join(_many(figures.credentials)).encode() + few
+    page = bytearray()
+    for family in _many(figures.credentials):
+        page += family.encode()  # one at a time: all their lines at once would take as much again as the page
+    page += generate_latest(_Few(figures))
+    return bytes(page)
 
 
 # ------------------------------------------------------------------------------------------- what every credential has
@@ -119,21 +122,23 @@ _READY: Final = (
 
 
 def _many(credentials: Sequence[Watched]) -> Iterator[str]:
+    """Yield each family in one piece."""
     labels = [f'credential="{_escaped(one.name)}",provider="{_escaped(one.provider)}"' for one in credentials]
-    yield from _family(_EXPIRES, labels, (one.expires_at for one in credentials))
-    yield from _family(_ROTATES, labels, (one.rotates_at for one in credentials))
-    yield from _family(_PROVED, labels, (one.proved_at for one in credentials))
-    yield _head(_READY)
-    for label, one in zip(labels, credentials, strict=True):
-        for condition in Condition:
-            yield f'{_READY[0]}{{{label},condition="{condition}"}} {int(condition is one.ready)}\n'
+    yield _family(_EXPIRES, labels, (one.expires_at for one in credentials))
+    yield _family(_ROTATES, labels, (one.rotates_at for one in credentials))
+    yield _family(_PROVED, labels, (one.proved_at for one in credentials))
+    words = [(condition, condition.value) for condition in Condition]
+    yield _head(_READY) + "".join(
+        f'{_READY[0]}{{{label},condition="{word}"}} {int(condition is one.ready)}\n'
+        for label, one in zip(labels, credentials, strict=True)
+        for condition, word in words
+    )
 
 
-def _family(said: tuple[str, str], labels: Sequence[str], values: Iterable[float]) -> Iterator[str]:
+def _family(said: tuple[str, str], labels: Sequence[str], values: Iterable[float]) -> str:
     name = said[0]
-    yield _head(said)
-    for label, value in zip(labels, values, strict=True):
-        yield f"{name}{{{label}}} {value:.3f}\n"
+    lines = (f"{name}{{{label}}} {value:.3f}\n" for label, value in zip(labels, values, strict=True))
+    return _head(said) + "".join(lines)
 
 
 def _head(said: tuple[str, str]) -> str:
