@@ -169,3 +169,34 @@ import json, sqlite3, sys
 with sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True) as state:
     print(json.dumps([boot for (boot,) in state.execute("SELECT sent_boot_id FROM intents")]))
 """
+
+
+_SERVE = """
+import os, sys, urllib.request
+from rotator.app.figures import Pulse
+from rotator.app.house import House
+from rotator.app.serving import Serving
+
+class Loop:
+    def pulse(self): return Pulse(None, reloaded=True)
+    def stuck(self): return None
+    def unwritable(self): return None
+
+with House.open(None, environ=os.environ, argv=("rotator", "daemon")) as house:
+    serving = Serving(house, Loop())
+    serving.start()
+    for page in ("metrics", "healthz", "readyz"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{serving.port}/{page}") as answer:
+            print(page, answer.status, b"rotator_build_info" in answer.read())
+    serving.stop()
+"""
+
+
+def test_it_serves_metrics_and_health_in_there(cell: Cell) -> None:
+    config = cell.folder / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("\nstores:", '\nservice: {listen: "127.0.0.1:0"}\n\nstores:', 1), encoding="utf-8")
+    assert cell.run(*COMMAND, "rotate", "kontrolle-plus-prod").returncode == 0
+    done = cell.run(sys.executable, "-c", _SERVE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["metrics 200 True", "healthz 200 False", "readyz 200 False"]
