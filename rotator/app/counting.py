@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from rotator.errors import Denied, OutcomeUnknown, Refused, RotatorError, Throttled
-from rotator.model import Finding
+from rotator.finding import Finding
 from rotator.ports import Issued, Listing, Provider, Retired
 
 T = TypeVar("T")
@@ -59,9 +59,9 @@ class CountedProvider:
         """Remove a version, or fail."""
         return self._counted("retire", lambda: self._provider.retire(application, key_id))
 
-    def check(self, application: str, lifetime: timedelta, subject: str) -> Sequence[Finding]:
+    def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
         """Look whether a rotation would be permitted."""
-        return self._counted("check", lambda: self._provider.check(application, lifetime, subject))
+        return self._counted("check", lambda: self._provider.check(application, lifetime, subject, ours))
 
     def close(self) -> None:
         """Let go of the provider."""

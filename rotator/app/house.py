@@ -87,6 +87,7 @@ class House:
         self._argv = tuple(argv)
         self._lock = threading.RLock()
         self._opened = ExitStack()
+        self._holding = ExitStack()
         self._stores: dict[str, Store] = {}
         self._providers: dict[str, Provider] = {}
         self._provers: dict[str, Prover] = {}
@@ -122,14 +123,28 @@ class House:
     def close(self) -> None:
         """Let go of all that was opened, the last first."""
         with self._lock:
+            self.close_parts()
+            self._holding.close()
+            self._writer = None
+
+    def close_parts(self) -> None:
+        """Let go of stores, issuers and what is read, and keep the state."""
+        with self._lock:
             self.close_reader()
             self._opened.close()
             self._stores.clear()
             self._providers.clear()
             self._provers.clear()
-            self._writer = None
 
     # ------------------------------------------------------------------------------------------------ configuration
+
+    def heir(self, loaded: Loaded) -> House:
+        """Return a house with another configuration and parts of its own, which borrows our state."""
+        environ, argv, clock, stop = self.environ, self._argv, self.clock, self.stop
+        progress, builder = self.progress, self._make_builder
+        made = House(loaded, environ=environ, argv=argv, clock=clock, stop=stop, progress=progress, builder=builder)
+        made._writer, made.calls = self.ledger(), self.calls
+        return made
 
     @property
     def config(self) -> Config:
@@ -282,7 +297,7 @@ class House:
         with self._lock:
             if self._writer is None:
                 see_whose_it_is(self.database)
-                self._writer = self._opened.enter_context(
+                self._writer = self._holding.enter_context(
                     self.builder.writer(self.database, self.clock, kind or " ".join(self._argv[:2]), patience)
                 )
             return self._writer

@@ -1,4 +1,4 @@
-"""Keeps the libraries' own words off standard error; it records nothing.
+"""Keeps the libraries' own words off standard error, and gives the service a voice there: one line for each event.
 
 What rotator has to say it says itself. Libraries log warnings with the answers that caused them, and such an answer may
 quote what was sent. Where nobody has set up logging, Python prints warnings to standard error (docs.python.org,
@@ -8,6 +8,10 @@ quote what was sent. Where nobody has set up logging, Python prints warnings to 
 from __future__ import annotations
 
 import logging
+from collections.abc import MutableMapping
+from typing import Any, Protocol, TextIO
+
+from rotator.clock import Clock
 
 
 def keep_libraries_quiet() -> None:
@@ -16,3 +20,38 @@ def keep_libraries_quiet() -> None:
     if not root.handlers:
         root.addHandler(logging.NullHandler())
     logging.captureWarnings(capture=True)
+
+
+class Speaker(Protocol):
+    """Says events, with facts."""
+
+    def info(self, event: str, **facts: Any) -> object:
+        """Say what happened."""
+
+    def warning(self, event: str, **facts: Any) -> object:
+        """Say what somebody should look at."""
+
+    def error(self, event: str, **facts: Any) -> object:
+        """Say what somebody must act on."""
+
+
+def speaker(stream: TextIO, clock: Clock, *, plain: bool) -> Speaker:
+    """Return a voice on a stream. plain: words for a person at a terminal, else one JSON object a line."""
+    import structlog
+
+    def begun(_logger: object, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        time, name = f"{clock.now():%Y-%m-%dT%H:%M:%S}Z", event.pop("event")
+        return {"time": time, "level": level, "event": name, **event}
+
+    shown = _plain if plain else structlog.processors.JSONRenderer(ensure_ascii=True)
+    made: Speaker = structlog.wrap_logger(structlog.PrintLogger(stream), processors=[begun, shown])
+    return made
+
+
+def _plain(_logger: object, _level: str, event: MutableMapping[str, Any]) -> str:
+    """Return a line for a person: time, event and credential, then the rest as `key=value`."""
+    first = [str(event.pop(key)) for key in ("time", "event")]
+    name, level = event.pop("credential", None), event.pop("level")
+    said = [*first, *([str(name)] if name else []), *(f"{key}={value}" for key, value in event.items())]
+    line = "  ".join(said) if level == "info" else f"{'  '.join(said)}  ({level})"
+    return "".join(one if one.isprintable() else " " for one in line)

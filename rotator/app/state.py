@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -76,6 +76,12 @@ class Views(Protocol):
     def requests_open(self, credential: str) -> tuple[Request, ...]:
         """Return the unanswered requests for a credential, oldest first."""
 
+    def managed(self) -> frozenset[str]:
+        """Return the names of all credentials that are known and not forgotten."""
+
+    def parked_count(self) -> int:
+        """Count the credentials that wait for a person."""
+
     def versions(self, credential: str) -> tuple[Version, ...]:
         """Return every version of a credential that was ever recorded."""
 
@@ -126,6 +132,18 @@ class Reader(Views, Protocol):
 
 class Writer(Ledger, Protocol):
     """The state, open for writing under its lock."""
+
+    def listen(self, listener: Callable[[Sequence[Record]], None]) -> None:
+        """Have records told to somebody once they are on the disk. He returns at once, and raises nothing."""
+
+    def see_that_it_is_there(self) -> None:
+        """Raise StateUnusable when the file was removed or replaced under us."""
+
+    def managed(self) -> frozenset[str]:
+        """Return the names of all credentials that are known and not forgotten."""
+
+    def parked_count(self) -> int:
+        """Count the credentials that wait for a person."""
 
     def audit_one(self, seq: int) -> Record | None:
         """Return one record, or None when there is none of that number."""

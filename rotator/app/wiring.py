@@ -63,6 +63,9 @@ class Builder(Protocol):
         patience: how long we wait ourselves.
         """
 
+    def holder(self, database: Path, clock: Clock) -> tuple[int, str] | None:
+        """Return process id and kind of whoever has the state locked; None: nobody."""
+
     def reader(self, database: Path, clock: Clock) -> AbstractContextManager[Reader]:
         """Return the state for reading."""
 
@@ -193,6 +196,13 @@ class Parts:
                 ledger = SqlLedger(database, clock)
             with ledger:
                 yield ledger
+
+    def holder(self, database: Path, clock: Clock) -> tuple[int, str] | None:
+        """Return process id and kind of whoever has the state locked."""
+        from rotator.persistence.lock import StateLock
+
+        found = StateLock(database, clock).holder()
+        return None if found is None else (found.pid, found.kind)
 
     @contextmanager
     def reader(self, database: Path, clock: Clock) -> Iterator[Reader]:

@@ -51,19 +51,43 @@ def rotate(ctx: click.Context, /, names: tuple[str, ...], labels: tuple[str, ...
 
     wish = Wish(names=names, labels=dict(_label(label) for label in labels), **asked)
     _see_that_it_makes_sense(wish)
-    talk = talk_of(ctx)
+    return _rotated(talk_of(ctx), wish)
+
+
+def one_pass(ctx: click.Context, *, leave_metrics: bool) -> int:
+    """Make one full pass over all credentials, as `rotator daemon --once` does.
+
+    leave_metrics: write them where `$ROTATOR_METRICS_FILE` says, whatever the pass came to.
+    """
+    from rotator.app.rotating import Wish
+
+    return _rotated(talk_of(ctx), Wish(), leave_metrics=leave_metrics)
+
+
+def _rotated(talk: Talk, wish: Wish, *, leave_metrics: bool = False) -> int:
     with ExitStack() as stack:
         stop = stack.enter_context(stoppable(talk))
         house = stack.enter_context(opened(talk, stop=stop, progress=(hearing := _Hearing())))
-        chosen = house.chosen(names, wish.labels, everything=wish.everything or not (names or labels))
+        everything = wish.everything or not (wish.names or wish.labels)
+        chosen = house.chosen(wish.names, wish.labels, everything=everything)
         if not _agreed(talk, wish, chosen):
             return 1
         found = _followed(talk, house, wish, chosen, hearing)
         when = When(house.clock.now(), exact=talk.verbose)
+        if leave_metrics:
+            _leave_metrics(house)
     talk.show("RotationList", found.items, lambda page: rotate_lines(found, page, when))
     for trouble in found.troubles:
         talk.trouble(trouble.error.message, trouble.error.hint, who=trouble.name)
     return _stopped(talk, found) if stop.is_set() else found.exit_status
+
+
+def _leave_metrics(house: House) -> None:
+    from rotator.app.serving import metrics_file, write_metrics_file
+
+    path = metrics_file(house)
+    if path is not None:
+        write_metrics_file(house, path)
 
 
 def _label(text: str) -> tuple[str, str]:

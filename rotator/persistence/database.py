@@ -115,7 +115,7 @@ class Database:
             if self._connection is None:
                 self._connection = alchemy.over(self._driver)
             with self._transaction("BEGIN IMMEDIATE"), alchemy.unwrapped():
-                self._see_that_it_is_still_there()
+                self.see_that_it_is_still_there()
                 yield self._connection
 
     @contextlib.contextmanager
@@ -155,7 +155,7 @@ class Database:
             self._refused = self._refused or failure
             raise
 
-    def _see_that_it_is_still_there(self) -> None:
+    def see_that_it_is_still_there(self) -> None:
         """Raise StateUnusable when the file was removed or replaced: SQLite would write on, to what nobody finds again.
 
         (sqlite.org/howtocorrupt.html, section 4.2)

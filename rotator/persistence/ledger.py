@@ -5,7 +5,7 @@ When `record` returns, it is on the disk. Who wants to write holds the `StateLoc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,8 @@ from rotator.persistence.trail import ACCEPTED_AT_ONCE, Trail, Verified, naming
 from rotator.persistence.views import Views
 from rotator.ports import Change, Head, Note, Waking
 
+Listener = Callable[[Sequence[Mapping[str, Value]]], None]
+
 
 class SqlLedger(Views, Trail):
     """Implements the `Ledger` port. Safe for use from several threads; one process at a time."""
@@ -33,6 +35,7 @@ class SqlLedger(Views, Trail):
         clock: tells the time of the records. patience: how long a busy file is waited for. Raises StateUnusable, Busy.
         """
         self._clock = clock
+        self._listeners: list[Listener] = []
         super().__init__(Database(path, Access.WRITE, patience))
         try:
             self.owner = self._owner()
@@ -45,9 +48,19 @@ class SqlLedger(Views, Trail):
         events = [event, *(one for one in changes if isinstance(one, Event))]
         written = [(type(one), rows.cells_of(one)) for one in changes if not isinstance(one, Event)]
         with self._database.writing() as connection:
-            self._append(connection, events)
+            made = self._append(connection, events)
             for kind, cells in written:
                 connection.execute(_REPLACING[kind], cells)
+        for listener in self._listeners:
+            listener(made)
+
+    def see_that_it_is_there(self) -> None:
+        """Raise StateUnusable when the file was removed or replaced under us."""
+        self._database.see_that_it_is_still_there()
+
+    def listen(self, listener: Listener) -> None:
+        """Have records told to somebody once they are on the disk. He returns at once, and raises nothing."""
+        self._listeners.append(listener)
 
     def note(self, *notes: Note) -> None:
         """Write bookkeeping in one transaction."""

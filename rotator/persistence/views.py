@@ -18,7 +18,7 @@ from rotator.outlook import LONGEST_SLEEP
 from rotator.persistence import rows
 from rotator.persistence.database import Asking
 from rotator.persistence.faults import understood
-from rotator.persistence.marks import MANAGED, UNANSWERED, UNFINISHED, UNSETTLED
+from rotator.persistence.marks import MANAGED, PARKED, UNANSWERED, UNFINISHED, UNSETTLED
 from rotator.persistence.rows import Row
 from rotator.ports import Tracked, Waking
 from rotator.timing import plus
@@ -88,6 +88,8 @@ _CREATIONS: Final = (
     "SELECT count(*) FROM intents WHERE credential = :credential AND act = 'create' AND sent_wall >= :since"
     " AND outcome IS NOT 'refused'"
 )
+_MANAGED: Final = f"SELECT name FROM credentials WHERE {MANAGED}"  # noqa: S608
+_PARKED: Final = f"SELECT count(*) FROM credentials WHERE {MANAGED} AND {PARKED}"  # noqa: S608
 # Three short walks along `ix_credentials_wake`, one after the other, each as far as there is something to be had.
 _WAKING: Final = f"""
 SELECT name, wake_at,
@@ -178,6 +180,14 @@ class Views(Asking):
                 )
                 for row in states
             ]
+
+    def managed(self) -> frozenset[str]:
+        """Return the names of all credentials that are known and not forgotten."""
+        return frozenset(name for (name,) in self._ask(_MANAGED))
+
+    def parked_count(self) -> int:
+        """Count the credentials that wait for a person, those that have left the configuration too."""
+        return int(str(self._ask(_PARKED)[0][0]))
 
     def waking(self, now: datetime, at_most: int) -> tuple[Waking, ...]:
         """Return the credentials whose `wake_at` has come, or is missing, or is too far ahead to be believed."""

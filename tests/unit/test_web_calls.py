@@ -40,7 +40,7 @@ def test_every_call_is_counted_and_answered_as_before(issuer: MemoryIssuer) -> N
     issued = counted.create("app", "tag", DAY)
     assert [one.key_id for one in counted.list("app").versions] == [issued.version.key_id]
     counted.retire("app", issued.version.key_id)
-    counted.check("app", DAY, "one")
+    counted.check("app", DAY, "one", "")
     assert calls.so_far() == {
         ("contoso", operation, "succeeded"): 1 for operation in ("create", "list", "retire", "check")
     }

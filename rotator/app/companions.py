@@ -1,0 +1,17 @@
+"""Which companions the daemon has, in the order in which they start. It starts none itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rotator.app.companion import Companion
+from rotator.app.serving import Serving
+
+if TYPE_CHECKING:
+    from rotator.app.daemon import Daemon
+    from rotator.app.house import House
+
+
+def companions(house: House, daemon: Daemon) -> list[Companion]:
+    """Return a new companion of each kind for this house."""
+    return [Serving(house, daemon)]
