@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -53,10 +54,19 @@ def test_a_clock_that_jumps_by_years_makes_nobody_wait_and_nothing_run_twice(awa
 
 
 def test_what_is_asked_for_twice_runs_once_and_before_the_next_tick() -> None:
-    loop, ran = Loop(), []
+    loop = Loop()
+    ran: list[str] = []
+
+    def job(name: str) -> Callable[[], None]:
+        return lambda: ran.append(name)
+
+    def tick() -> None:
+        ran.append("tick")
+        loop.end()
+
     for name in ("reload", "reload", "other"):
-        loop.soon(name, lambda name=name: ran.append(name))
-    loop.every("tick", 60 * SECOND, lambda: (ran.append("tick"), loop.end()))
+        loop.soon(name, job(name))
+    loop.every("tick", 60 * SECOND, tick)
     loop.run({})
     loop.close()
     assert ran == ["reload", "other", "tick"]
