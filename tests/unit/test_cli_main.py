@@ -53,6 +53,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *("check", "plan", "rotate", "verify", "status", "history", "read", "retire", "orphans", "pause", "resume"),
         *("forget", "audit list", "audit show", "audit verify", "audit accept", "db upgrade", "db current"),
         *("db backup", "db restore", "config show", "config schema", "sandbox", "demo", "completion"),
+        *("daemon", "audit follow", "audit export"),
     }
 
 
