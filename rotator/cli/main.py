@@ -34,7 +34,7 @@ SECTIONS: Final = {
         "pause": Entry("holding:pause", "Stop scheduling a credential; alerts go on."),
         "resume": Entry("holding:resume", "Let a paused or parked credential go on."),
         "forget": Entry("holding:forget", "End the management of a credential."),
-        "daemon": Entry("daemon:daemon", "The service: rotates what comes due, for as long as it runs."),
+        "daemon": Entry("daemon:daemon", "Run the service: rotate what comes due, for as long as it runs."),
         "read": Entry("read:read", "Write one field of a consumer document to a file."),
     },
     "Keep": {
