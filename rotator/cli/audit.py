@@ -28,7 +28,9 @@ SECTIONS: Final = {
         "list": Entry("audit:list_", "The records, oldest first."),
         "show": Entry("audit:show", "One record, whole."),
         "follow": Entry("audit_out:follow", "The records as they are written, from now on; Ctrl-C ends it."),
-        "export": Entry("audit_out:export", "All records, in a form that other programs read."),
+        "export": Entry(
+            "audit_out:export", "All records, or those that fit, oldest first, in a form that other programs read."
+        ),
         "verify": Entry("audit:verify", "Walk the chain, and name the first broken record."),
         "accept": Entry("audit:accept", "Record that a break is known, and go on from it."),
     }
