@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rotator.app import heads, items
+from rotator.app.checkpoints import trusted_key
 from rotator.app.house import House, Use
 from rotator.app.results import Item
+from rotator.app.segments import Compared, compare_segment
 from rotator.app.state import Reader
 from rotator.app.usage import UsageFault
+from rotator.app.witness import Heard
 from rotator.errors import ChainBroken, RotatorError, StateUnusable
+from rotator.model import EventName
 from rotator.ports import Head
+from rotator.seals import Seal, fingerprint, said_in
 
 if TYPE_CHECKING:
     from rotator.exports import Form, Origin
@@ -53,13 +59,17 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """The head kept in one store's staging area against the records. agrees: None when it could not be compared."""
+class Signed:
+    """The last signature in the chain. key: the fingerprint of who made it. trusted: None where our key is not known.
 
-    store: str
-    agrees: bool | None
-    message: str
-    hint: str = ""
+    note: what keeps this run from knowing it, or what else to know about the keys.
+    """
+
+    seq: int
+    time: str
+    key: str
+    trusted: bool | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,8 @@ class ChainVerified:
     compared: tuple[Compared, ...]
     exit_status: int
     accepted: tuple[str, ...] = ()
+    checkpoint: Signed | None = None
+    sealed: tuple[Seal, ...] = ()
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -91,6 +103,8 @@ class ChainVerified:
             "record": self.record[0] if self.record else None,
             "accepted": list(self.accepted),
             "compared": compared,
+            "checkpoint": None if self.checkpoint is None else asdict(self.checkpoint),
+            "sealed": [{"first_seq": one.first, "last_seq": one.last, "file": one.file} for one in self.sealed],
         }
         return (item,)
 
@@ -152,19 +166,43 @@ def audit_show(house: House, seq: int) -> Records:
     reader = house.reader()
     record = reader.audit_one(seq) if reader is not None else None
     if record is None:
+        seal = next((one for one in seals_in(reader) if one.first <= seq <= one.last), None) if reader else None
+        if seal is not None:
+            raise UsageFault(
+                f"Record {seq} was exported and pruned with the records {seal.first} to {seal.last}.",
+                hint=f"Look for it in the segment of that prune: grep '\"seq\":{seq},' FILE",
+            )
         raise UsageFault(f"There is no record {seq}.", hint="See the numbers with: rotator audit list")
     return Records((items.audit(record),))
 
 
-def audit_verify(house: House, *, offline: bool = False) -> ChainVerified:
+def seals_in(reader: Reader) -> Iterator[Seal]:
+    """Yield what the records say was exported and pruned, oldest first; their signatures are not looked at."""
+    for record in reader.audit(Filter(event=EventName.AUDIT_CHECKPOINT.value).as_asked()):
+        said = said_in(record)
+        if isinstance(said, Seal):
+            yield said
+
+
+def first_kept(house: House) -> int:
+    """Return the number of the oldest record that is still in the state; 0 when there is none."""
+    reader = house.reader()
+    return reader.bounds()[0] if reader is not None else 0
+
+
+def audit_verify(house: House, *, offline: bool = False, segments: Sequence[Path] = ()) -> ChainVerified:
     """Walk the chain and compare its head with the ones in the stores; exit status 4 when either disagrees.
 
-    offline: contact no store. Raises StateUnusable where there is no state.
+    offline: contact no store. segments: files that `prune` has written, checked as well. Raises StateUnusable where
+    there is no state.
     """
     reader = _reader(house)
-    walked = reader.verify()
+    trusted, why = trusted_key(house)
+    heard = Heard(trusted)
+    walked = reader.verify(witness=heard)
     owner = reader.owner
     compared = () if offline else tuple(_compare(house, reader, owner, name) for name in house.stores_in_use)
+    compared += tuple(compare_segment(path, walked.seals) for path in segments)
     broken = walked.broken.reason if walked.broken is not None else None
     disagrees = [one for one in compared if one.agrees is False]
     seen = reader.audit_one(walked.broken.seq) if walked.broken is not None else None
@@ -177,7 +215,20 @@ def audit_verify(house: House, *, offline: bool = False) -> ChainVerified:
         compared,
         ChainBroken.exit_status if broken is not None or disagrees else 0,
         tuple(one.reason for one in walked.accepted),
+        _last_signed(heard, trusted, why),
+        walked.seals,
     )
+
+
+def _last_signed(heard: Heard, trusted: str | None, why: str) -> Signed | None:
+    if heard.last is None:
+        return None
+    seq, said = heard.last
+    others = [f"{key[:16]} until record {until}" for key, until in heard.others.items()]
+    note = f"whether the key is ours is not known here: {why}" if why else ""
+    if others:
+        note = "; ".join(filter(None, (note, f"signed with another key before: {', '.join(others)}")))
+    return Signed(seq, said.time, fingerprint(said.key), None if trusted is None else said.key == trusted, note)
 
 
 def _reader(house: House) -> Reader:
@@ -218,7 +269,7 @@ def audit_accept(house: House, reason: str) -> Records:
     names = house.stores_in_use
     before = writer.head().seq
     disagreeing = _later_head(house, writer.owner, names)
-    writer.accept(house.actor, reason, disagreeing)
+    writer.accept(house.actor, reason, disagreeing, Heard(trusted_key(house)[0]))
     publish_accepted(house)
     reader = _reader(house)
     return Records(tuple(items.audit(record) for record in reader.audit(Filter().as_asked(), before)))

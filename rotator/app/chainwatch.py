@@ -9,10 +9,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from rotator.app.checkpoints import trusted_key
 from rotator.app.config.schema import OnBreak
 from rotator.app.house import House
 from rotator.app.results import Remark
 from rotator.app.state import Reader
+from rotator.app.witness import Heard
 from rotator.errors import ChainBroken
 from rotator.timing import plus
 
@@ -65,7 +67,7 @@ def _glanced(reader: Reader) -> str | None:
 
 
 def _walked(house: House, reader: Reader) -> str | None:
-    found = reader.verify().broken
+    found = reader.verify(witness=Heard(trusted_key(house)[0])).broken
     broken = None if found is None else found.reason
     house.ledger().walked(house.clock.now(), broken)
     return broken

@@ -118,7 +118,13 @@ class House:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        try:
+            if kind is None and self._writer is not None:
+                from rotator.app.checkpoints import keep_up
+
+                keep_up(self, self._writer, self._stores)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let go of all that was opened, the last first."""

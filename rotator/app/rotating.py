@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from rotator.app import heads, items
+from rotator.app import checkpoints, heads, items
 from rotator.app.chainwatch import see_the_chain
 from rotator.app.dry import Asked, dry_run
 from rotator.app.house import House, Use
@@ -96,6 +96,7 @@ def rotate(house: House, wish: Wish) -> Rotated:
     if wish.dry_run or (wish.now and house.observing):
         return _rehearsed(house, wish, chosen)
     house.need_secrets(chosen)
+    checkpoints.need_key(house)
     ledger = house.ledger()
     answers = _Answers(house, wish, see_the_chain(house))
     going = [one for one in chosen if not (wish.now and answers.stopped(one, ledger.tracked(one.name)))]
@@ -111,6 +112,7 @@ def rotate(house: House, wish: Wish) -> Rotated:
         return answers.result(chosen)
     for report in _Pass(house, ledger).run(going):
         answers.take(report, ledger.tracked(report.credential.name))
+    checkpoints.keep_up(house, ledger, {})  # the stores get the head that it makes
     _publish_head(house, ledger, going)
     return answers.result(chosen)
 

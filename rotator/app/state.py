@@ -17,7 +17,7 @@ from rotator.ports import Change, Head, Ledger, Note, Tracked, Waking
 
 if TYPE_CHECKING:
     from rotator.persistence.figures import Last
-    from rotator.persistence.trail import AuditFilter, Verified, Walked
+    from rotator.persistence.trail import Attested, AuditFilter, Verified, Walked, Witness
 
 Record = Mapping[str, str | int | None]
 
@@ -108,8 +108,17 @@ class Reader(Views, Protocol):
     def last_walk(self) -> Walked | None:
         """Return what the last walk along the whole chain has found; None when there was none."""
 
-    def verify(self, expected_head: Head | None = None) -> Verified:
-        """Walk the chain and return what was found. expected_head: a copy of the head that was kept elsewhere."""
+    def verify(self, expected_head: Head | None = None, witness: Witness | None = None) -> Verified:
+        """Walk the chain and return what was found. expected_head: a copy of the head that was kept elsewhere.
+
+        witness: judges checkpoints and seals.
+        """
+
+    def bounds(self) -> tuple[int, int]:
+        """Return the numbers of the first and the last record; twice 0 when there is none."""
+
+    def last_checkpoint(self) -> Attested | None:
+        """Return what is remembered of the last checkpoint or seal; None when there was none."""
 
     def marks(self) -> Iterator[tuple[str, int]]:
         """Yield each credential with a number that changes when anything changes that it is planned from."""
@@ -151,8 +160,19 @@ class Writer(Ledger, Protocol):
     def walked(self, at: datetime, broken: str | None) -> None:
         """Remember what a walk along the whole chain has found. broken: the first break, in a sentence."""
 
-    def accept(self, actor: str, reason: str, expected_head: Head | None = None) -> Verified:
+    def accept(
+        self, actor: str, reason: str, expected_head: Head | None = None, witness: Witness | None = None
+    ) -> Verified:
         """Record that the breaks of the chain are known, and go on from the last record as it stands."""
+
+    def last_checkpoint(self) -> Attested | None:
+        """Return what is remembered of the last checkpoint or seal; None when there was none."""
+
+    def attest(self, actor: str, reason: str, key: str, say: Callable[[Head, datetime], str]) -> Head:
+        """Append an `audit.checkpoint`. say: returns its detail, told the head before it and the time."""
+
+    def remove_through(self, seq: int) -> int:
+        """Remove the records up to a number, but never the last one; return how many went."""
 
 
 class Onlooker:

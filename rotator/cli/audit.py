@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,7 +19,7 @@ from rotator.cli.page import GREEN, RED, YELLOW, Page
 from rotator.cli.streaming import show_all
 from rotator.cli.table import Column, render
 from rotator.cli.times import NOTHING, exactly, moment_of
-from rotator.cli.words import short_key
+from rotator.cli.words import fold, short_key
 
 if TYPE_CHECKING:
     from rotator.app.auditing import ChainVerified
@@ -31,6 +32,7 @@ SECTIONS: Final = {
         "export": Entry(
             "audit_out:export", "All records, or those that fit, oldest first, in a form that other programs read."
         ),
+        "prune": Entry("audit_out:prune", "Export old records into a segment, seal it in the chain, and remove them."),
         "verify": Entry("audit:verify", "Walk the chain, and name the first broken record."),
         "accept": Entry("audit:accept", "Record that a break is known, and go on from it."),
     }
@@ -51,7 +53,7 @@ _COLUMNS = (
 
 @click.group(cls=Group, sections=SECTIONS)
 def audit() -> None:
-    """The audit log: list, show, follow, verify, export, accept."""
+    """The audit log: list, show, follow, verify, export, prune, accept."""
 
 
 @click.command("list", cls=Command)
@@ -70,6 +72,9 @@ def list_(ctx: click.Context, /, last: int | None, **wanted: Any) -> int:
     with opened(talk) as house:
         found = auditing.audit_stream(house, auditing.Filter(**wanted), last=most)
         count = show_all(talk, "AuditList", found, partial(audit_lines, whole=talk.verbose))
+        kept = auditing.first_kept(house)
+    if kept > 1 and last is None:
+        talk.say(f"Records 1 to {kept - 1} were exported and pruned: rotator audit verify")
     if last is None and most is not None and count == most:
         talk.say(f"These are the newest {most}; more: --last N")
     return 0
@@ -91,8 +96,16 @@ def show(ctx: click.Context, seq: int) -> int:
 
 @click.command(cls=Command)
 @click.option("--offline", is_flag=True, help="Do not compare with the head that is kept in the stores.")
+@click.option(
+    "--segment",
+    "segments",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Check this segment too, which prune has written. Any number of times.",
+)
 @click.pass_context
-def verify(ctx: click.Context, offline: bool) -> int:
+def verify(ctx: click.Context, offline: bool, segments: tuple[Path, ...]) -> int:
     """Walk the chain, and name the first broken record.
 
     Exits with 4 when it is broken, or when a store keeps another end of it than the records have.
@@ -101,7 +114,7 @@ def verify(ctx: click.Context, offline: bool) -> int:
 
     talk = talk_of(ctx)
     with opened(talk) as house:
-        found = auditing.audit_verify(house, offline=offline)
+        found = auditing.audit_verify(house, offline=offline, segments=segments)
     talk.show("ChainList", found.items, lambda page: chain_lines(found, page))
     return found.exit_status
 
@@ -165,6 +178,20 @@ def record_lines(items: Sequence[Mapping[str, Any]], page: Page) -> Iterator[str
         yield from paragraphs(known, page)
 
 
+def _signed_lines(found: ChainVerified, page: Page) -> Iterator[str]:
+    if found.sealed:
+        last = found.sealed[-1]
+        yield f"exported and pruned: up to record {last.last}, file {short_key(last.file)}"
+    signed = found.checkpoint
+    if signed is not None:
+        at = moment_of(signed.time)
+        whose = {True: "our key", False: "another key", None: "key"}[signed.trusted]
+        when = exactly(at) if at else signed.time
+        yield page.fit(f"last signature: record {signed.seq}, {when}, {whose} {signed.key[:16]}")
+        if signed.note:
+            yield from fold(page.fit(signed.note), page.width)
+
+
 def chain_lines(found: ChainVerified, page: Page) -> Iterator[str]:
     """Yield what the walk found: the first break, or from where to where it holds, and what the stores say."""
     if found.broken is not None:
@@ -176,5 +203,6 @@ def chain_lines(found: ChainVerified, page: Page) -> Iterator[str]:
         holds = page.paint("chain verified:", GREEN)
         head = page.fit(short_key(found.head)) if page.terminal else found.head
         yield f"{holds} {found.first} to {found.last}, head {head}"
+    yield from _signed_lines(found, page)
     remarks = [(one.store, one.message, one.hint) for one in found.compared]
     yield from paragraphs(remarks, page)

@@ -1,4 +1,4 @@
-"""`rotator audit follow` and `export`: the record for other eyes and programs. They change nothing in the state."""
+"""`rotator audit follow`, `export` and `prune`: the record on its way out. Only prune changes the state."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from rotator.cli.asking import agreed
 from rotator.cli.audit import audit_lines
-from rotator.cli.audit_filters import filters
+from rotator.cli.audit_filters import filters, moment
 from rotator.cli.lazy import Command
 from rotator.cli.opening import opened, stoppable
-from rotator.cli.options import talk_of
+from rotator.cli.options import talk_of, yes
 from rotator.cli.talk import Format
 from rotator.errors import Refused
 
@@ -71,6 +73,40 @@ def export(ctx: click.Context, /, form: str, out: Path | None, **wanted: Any) ->
         else:
             _write(out, text)
             talk.say(f"Written to {out}.")
+    return 0
+
+
+@click.command(cls=Command)
+@click.option(
+    "--before", metavar="T", required=True, callback=moment, help="Records older than this: 2025-11-24, 400d."
+)
+@click.option(
+    "--out", metavar="FILE", required=True, type=click.Path(path_type=Path), help="The segment; it must not exist yet."
+)
+@yes()
+@click.pass_context
+def prune(ctx: click.Context, before: datetime, out: Path) -> int:
+    """Export old records into a segment, seal it in the chain, and remove them.
+
+    Needs `audit.signing_key`. The chain verifies from the seal on; the segment by itself, or with the state:
+    rotator audit verify --segment FILE
+    """
+    from rotator.app import pruning
+
+    talk = talk_of(ctx)
+    if not agreed(talk, f"Remove the records before {before:%Y-%m-%d %H:%M} UTC, once they are in {out}?"):
+        return 1
+    with opened(talk) as house:
+        found = pruning.prune(house, before, out)
+    if found.finished:
+        talk.say(f"{found.finished} records that an earlier prune had left were removed.")
+    if found.seal is None:
+        talk.say("No record is old enough; nothing was written.")
+        return 0
+    item = {"first_seq": found.seal.first, "last_seq": found.seal.last, "removed": found.removed, "out": str(out)}
+    item["file_sha256"] = found.seal.file
+    line = f"Records {found.seal.first} to {found.seal.last} are in {out}, and no longer in the state."
+    talk.show("PruneList", [item], lambda page: [page.fit(line)])
     return 0
 
 

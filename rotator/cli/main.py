@@ -38,7 +38,7 @@ SECTIONS: Final = {
         "read": Entry("read:read", "Write one field of a consumer document to a file."),
     },
     "Keep": {
-        "audit": Entry("audit:audit", "The audit log: list, show, follow, verify, export, accept."),
+        "audit": Entry("audit:audit", "The audit log: list, show, follow, verify, export, prune, accept."),
         "db": Entry("db:db", "The state database: upgrade, current, backup, restore."),
         "config": Entry("config:config", "The configuration: show, schema."),
         "completion": Entry("completion:completion", "Print the completion script of a shell."),

@@ -19,14 +19,15 @@ from rotator.model import Event, EventName, ProofSeen
 from rotator.persistence import rows, schema, tables
 from rotator.persistence.database import PATIENCE, Access, Database
 from rotator.persistence.faults import damaged
-from rotator.persistence.trail import ACCEPTED_AT_ONCE, Trail, Verified, naming
+from rotator.persistence.sealing import Sealing
+from rotator.persistence.trail import ACCEPTED_AT_ONCE, Trail, Verified, Witness, naming
 from rotator.persistence.views import Views
 from rotator.ports import Change, Head, Note, Waking
 
 Listener = Callable[[Sequence[Mapping[str, Value]]], None]
 
 
-class SqlLedger(Views, Trail):
+class SqlLedger(Views, Trail, Sealing):
     """Implements the `Ledger` port. Safe for use from several threads; one process at a time."""
 
     def __init__(self, path: Path, clock: Clock, patience: timedelta = PATIENCE) -> None:
@@ -91,13 +92,15 @@ class SqlLedger(Views, Trail):
             with self._database.writing() as connection:
                 connection.execute(_POSTPONE, given)
 
-    def accept(self, actor: str, reason: str, expected_head: Head | None = None) -> Verified:
+    def accept(
+        self, actor: str, reason: str, expected_head: Head | None = None, witness: Witness | None = None
+    ) -> Verified:
         """Record that a person has looked at the breaks of the chain, and go on from the last record as it stands.
 
         Returns what was found and accepted. Each break is named with a digest of what stands there: whatever is changed
         after this is a new break. Without any break the reason is recorded all the same.
         """
-        found = self.verify(expected_head)
+        found = self.verify(expected_head, witness)
         groups = [
             found.unaccepted[start : start + ACCEPTED_AT_ONCE]
             for start in range(0, len(found.unaccepted), ACCEPTED_AT_ONCE)

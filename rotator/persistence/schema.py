@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 OWNER: Final = "owner"
 """The row of `meta` with the random id of this state."""
 
+CHECKPOINT: Final = "checkpoint"
+"""The row of `meta` that says when the last checkpoint was written (microseconds since 1970), and its record."""
 
 WALKED: Final = "walked"
 """The row of `meta` that says when the whole audit chain was last walked along, and what was found."""

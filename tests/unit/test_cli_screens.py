@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from rotator.app.auditing import ChainVerified, Compared
+from rotator.app.auditing import ChainVerified
 from rotator.app.results import Remark, Trouble
 from rotator.app.rotating import Rotated
+from rotator.app.segments import Compared
 from rotator.cli.audit import audit_lines, chain_lines, record_lines
 from rotator.cli.check import check_lines, summary
 from rotator.cli.history import history_lines, steps_in_a_line

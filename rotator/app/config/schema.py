@@ -31,6 +31,7 @@ from rotator.app.config.parts import (
     ParsedHere,
     PositiveDuration,
     ProxyUrl,
+    SecretRef,
     Section,
     SomeText,
     SomeTexts,
@@ -318,10 +319,11 @@ class Audit(Section):
 
     on_break: OnBreak = OnBreak.ALERT
     """Whether rotations go on when the chain is broken."""
-    checkpoint_every: Later = None
-    """How often a checkpoint is written; comes with a later release."""
-    signing_key: Later = None
-    """The key that signs checkpoints; comes with a later release."""
+    checkpoint_every: PositiveDuration | None = None
+    """How often a checkpoint is written; null: every hour where there is a key, else never."""
+    signing_key: SecretRef | None = None
+    """The Ed25519 key that signs checkpoints and seals: PKCS#8 PEM or 32 bytes in base64; a file that does not exist is
+    made."""
     mirror: Later = None
     """Where records are copied to; comes with a later release."""
 

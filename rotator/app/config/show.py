@@ -19,7 +19,7 @@ from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference
 from rotator.app.config.values import Hours, format_days, format_duration, format_hours
 
-_LATER = {"prepare", "hooks", "accept_gap", "checkpoint_every", "signing_key", "mirror"}
+_LATER = {"prepare", "hooks", "accept_gap", "mirror"}
 
 
 def effective(config: Config) -> dict[str, Any]:
