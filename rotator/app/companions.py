@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rotator.app.checkpointing import Checkpointing
 from rotator.app.companion import Companion
 from rotator.app.serving import Serving
 
@@ -14,4 +15,4 @@ if TYPE_CHECKING:
 
 def companions(house: House, daemon: Daemon) -> list[Companion]:
     """Return a new companion of each kind for this house."""
-    return [Serving(house, daemon)]
+    return [Serving(house, daemon), Checkpointing(house)]

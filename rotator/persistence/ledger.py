@@ -52,6 +52,9 @@ class SqlLedger(Views, Trail, Sealing):
             made = self._append(connection, events)
             for kind, cells in written:
                 connection.execute(_REPLACING[kind], cells)
+        self._tell(made)
+
+    def _tell(self, made: Sequence[dict[str, Value]]) -> None:
         for listener in self._listeners:
             listener(made)
 

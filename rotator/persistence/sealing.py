@@ -45,6 +45,7 @@ class Sealing(Asking):
             connection.execute(
                 statement.on_conflict_do_update(index_elements=["name"], set_={"value": statement.excluded.value})
             )
+        self._tell([made])
         return Head(int(str(made["seq"])), str(made["hash"]))
 
     def remove_through(self, seq: int) -> int:
@@ -65,4 +66,8 @@ class Sealing(Asking):
         self, connection: Connection, events: Sequence[Event], after: Head | None = None
     ) -> list[dict[str, Value]]:
         """Append records to the chain and return them."""
+        raise NotImplementedError
+
+    def _tell(self, made: Sequence[dict[str, Value]]) -> None:
+        """Tell whoever listens of records that are on the disk."""
         raise NotImplementedError

@@ -34,8 +34,10 @@ def write() -> None:
 def pages() -> dict[Path, str]:
     """Return the pages as they should be."""
     from rotator.cli.config import schema_text
+    from tests.checks import audit_format
 
     return {
+        FOLDER / "audit-format.md": audit_format.page(),
         FOLDER / "cli.md": "\n".join(_commands()) + "\n",
         FOLDER / "config.schema.json": schema_text() + "\n",
         FOLDER / "lifecycle.md": "\n".join(_lifecycle()) + "\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ import pytest
 
 from rotator.app import auditing, checkpoints, keeping, pruning
 from rotator.app.auditing import ChainVerified, Filter
+from rotator.app.checkpointing import Checkpointing
 from rotator.app.results import Item
 from rotator.app.rotating import Wish, rotate
 from rotator.app.usage import UsageFault
@@ -352,3 +354,26 @@ def test_nothing_is_pruned_without_a_key_into_a_file_that_exists_or_from_a_broke
     assert not out.exists()
     with bench.house() as house, pytest.raises(UsageFault):
         pruning.prune(house, house.clock.now() + DAY, out)
+
+
+# ----------------------------------------------------------------------------------------------------------- companion
+
+
+def test_the_companion_of_the_daemon_writes_one_and_says_what_keeps_it_from_it(bench: Bench) -> None:
+    with bench.house() as house:
+        house.ledger()
+        bench.clock.advance(HOUR)
+        companion = Checkpointing(house)
+        companion.start()
+        deadline = time.monotonic() + 20
+        while len(list(auditing.audit_stream(house, Filter(event="audit.checkpoint")))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        companion.stop()
+        assert companion.beat() is None
+    configured(bench, '{signing_key: "cred:audit-key"}')
+    with bench.house() as house:
+        companion = Checkpointing(house)
+        with pytest.raises(Misconfigured):
+            companion.start()
+        companion.stop()
