@@ -247,6 +247,10 @@ def _compare(house: House, reader: Reader, owner: str, name: str) -> Compared:
         kept = heads.kept_in(house.store(name, Use.LOOK).staging, owner)
     except RotatorError as error:
         return Compared(name, None, f"not compared with {name}: {error.message}", error.hint)
+    if kept is None and heads.was_published(reader, name):
+        message = f"{name} has no head of this record, and one was written there"
+        hint = "The store was emptied, or this is the state of another place. If it is known why: "
+        return Compared(name, agrees=False, message=message, hint=f"{hint}rotator audit accept --reason TEXT")
     if kept is None:
         return Compared(name, None, f"{name} keeps no head of this record yet")
     if heads.agrees(reader, kept):
@@ -299,5 +303,5 @@ def publish_accepted(house: House) -> list[RotatorError]:
             continue
         if house.observing:
             continue
-        failures += heads.publish(house.ledger(), [staging], house.clock, heads.Evidence.ACCEPTED)
+        failures += heads.publish(house.ledger(), {name: staging}, house.clock, heads.Evidence.ACCEPTED)
     return failures

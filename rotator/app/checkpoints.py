@@ -93,9 +93,9 @@ def write(house: House, ledger: Writer) -> Head:
 
 
 def _publish(house: House, ledger: Writer, stores: Mapping[str, Store]) -> None:
-    for store in stores.values():
+    for name, store in stores.items():
         with suppress(RotatorError, Interrupted):  # what was kept there before stays evidence
-            heads.publish(ledger, [store.staging], house.clock)
+            heads.publish(ledger, {name: store.staging}, house.clock)
 
 
 def need_key(house: House) -> None:

@@ -143,7 +143,8 @@ class Daemon:
         self._log.visited(report)
         if report.rotation is not None or report.retired:
             with suppress(RotatorError, Interrupted):  # it is published again with the next rotation
-                heads.publish(house.ledger(), [house.store(credential.store, Use.CHANGE).staging], house.clock)
+                store = house.store(credential.store, Use.CHANGE)
+                heads.publish(house.ledger(), {credential.store: store.staging}, house.clock)
 
     def _ramp_heard(self, report: Report) -> None:
         well = report.error is None and report.outcome is not RotationOutcome.PARKED

@@ -7,7 +7,7 @@ kept as well as can be; that it could not be written changes nothing about what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from rotator.errors import RotatorError, WriteConflict
 from rotator.ports import Documents, Head
 from rotator.secret import Fields
 
+_NOTE = "head."
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -34,6 +35,19 @@ class Recorder(Protocol):
     def head(self) -> Head:
         """Return the end of the chain."""
 
+    def remembered(self, name: str) -> str | None:
+        """Return a note of this state, or None."""
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a note in this state, in place of the one of its name."""
+
+    def audit_one(self, seq: int) -> Mapping[str, str | int | None] | None:
+        """Return one record, or None."""
+
+
+class Recording(Protocol):
+    """Whose records can be asked for."""
+
     def audit_one(self, seq: int) -> Mapping[str, str | int | None] | None:
         """Return one record, or None."""
 
@@ -46,39 +60,67 @@ class Evidence(Enum):
 
 
 def publish(
-    ledger: Recorder, stagings: Iterable[Documents], clock: Clock, evidence: Evidence = Evidence.KEPT
+    ledger: Recorder, stagings: Mapping[str, Documents], clock: Clock, evidence: Evidence = Evidence.KEPT
 ) -> list[RotatorError]:
-    """Write the head to these staging areas; return what went wrong, one for each that it could not be written to."""
+    """Write the head to these staging areas; return what went wrong, one for each that it could not be written to.
+
+    stagings: by the name of the store. Where one was written and is there no more, that is evidence as well: the store
+    was emptied, or this is the state of another place.
+    """
     head, failures = ledger.head(), []
-    for staging in stagings:
+    for name, staging in stagings.items():
+        gone = evidence is Evidence.KEPT and was_published(ledger, name)
         try:
-            _write(staging, ledger, head, clock, evidence)
+            written = _write(staging, ledger, head, clock, evidence, may_begin=not gone)
         except RotatorError as error:
             failures.append(error)
+        else:
+            if written and not gone:
+                ledger.remember(_NOTE + name, ledger.owner)
     return failures
 
 
-def agrees(ledger: Recorder, kept: Head) -> bool:
+class Remembering(Protocol):
+    """Who knows what was published."""
+
+    @property
+    def owner(self) -> str:
+        """Return the id of the state."""
+
+    def remembered(self, name: str) -> str | None:
+        """Return a note of this state, or None."""
+
+
+def was_published(ledger: Remembering, name: str) -> bool:
+    """Say whether this state has ever written its head to the store of this name."""
+    return ledger.remembered(_NOTE + name) == ledger.owner
+
+
+def agrees(ledger: Recording, kept: Head) -> bool:
     """Say whether the record that a kept head names is still there, with the same hash."""
     record = ledger.audit_one(kept.seq) if kept.seq else None
     return kept.seq == 0 or (record is not None and record["hash"] == kept.hash)
 
 
-def _write(staging: Documents, ledger: Recorder, head: Head, clock: Clock, evidence: Evidence) -> None:
+def _write(
+    staging: Documents, ledger: Recorder, head: Head, clock: Clock, evidence: Evidence, *, may_begin: bool
+) -> bool:
+    """Return whether the head was written. may_begin: also where there is none yet."""
     path = path_of(ledger.owner)
     fields = Fields({"seq": str(head.seq), "hash": head.hash, "time": clock.now().isoformat(timespec="seconds")})
     for last_try in (False, True):
         before = staging.read(path)
         kept = decode(before.fields)
-        if evidence is Evidence.KEPT and kept is not None and not agrees(ledger, kept):
-            return
+        if evidence is Evidence.KEPT and not (may_begin if kept is None else agrees(ledger, kept)):
+            return False
         try:
             staging.write(path, fields, before.version)
         except WriteConflict:
             if last_try:
                 raise
         else:
-            return
+            return True
+    return False
 
 
 def kept_in(staging: Documents, owner: str) -> Head | None:

@@ -98,7 +98,7 @@ def _see_that_stores_agree(house: House, reader: Reader) -> None:
 def _publish(house: House, ledger: Writer) -> None:
     """Let the stores name a record that stays. Raises what a store answers: then nothing is removed yet."""
     failures = heads.publish(
-        ledger, [house.store(name, Use.CHANGE).staging for name in house.stores_in_use], house.clock
+        ledger, {name: house.store(name, Use.CHANGE).staging for name in house.stores_in_use}, house.clock
     )
     if failures:
         raise failures[0]

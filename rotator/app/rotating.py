@@ -157,7 +157,7 @@ def _publish_head(house: House, ledger: Writer, credentials: Sequence[Credential
         return
     for name in dict.fromkeys(one.store for one in credentials):
         with suppress(RotatorError, Interrupted):
-            heads.publish(ledger, [house.store(name, Use.CHANGE).staging], house.clock)
+            heads.publish(ledger, {name: house.store(name, Use.CHANGE).staging}, house.clock)
 
 
 def _rehearsed(house: House, wish: Wish, chosen: Sequence[Credential]) -> Rotated:

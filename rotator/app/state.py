@@ -114,6 +114,9 @@ class Reader(Views, Protocol):
         witness: judges checkpoints and seals.
         """
 
+    def remembered(self, name: str) -> str | None:
+        """Return a note of this state, or None."""
+
     def bounds(self) -> tuple[int, int]:
         """Return the numbers of the first and the last record; twice 0 when there is none."""
 
@@ -167,6 +170,12 @@ class Writer(Ledger, Protocol):
 
     def last_checkpoint(self) -> Attested | None:
         """Return what is remembered of the last checkpoint or seal; None when there was none."""
+
+    def remembered(self, name: str) -> str | None:
+        """Return a note of this state, or None."""
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a note in this state, in place of the one of its name."""
 
     def attest(self, actor: str, reason: str, key: str, say: Callable[[Head, datetime], str]) -> Head:
         """Append an `audit.checkpoint`. say: returns its detail, told the head before it and the time."""

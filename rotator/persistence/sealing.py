@@ -39,14 +39,19 @@ class Sealing(Asking):
             now = self._clock.now()
             event = Event(EventName.AUDIT_CHECKPOINT, actor, reason=reason, detail=say(before, now))
             (made,) = self._append(connection, [event])
-            statement = upsert(tables.meta).values(
-                name=schema.CHECKPOINT, value=f"{rows.micros(now)} {made['seq']} {key}"
-            )
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["name"], set_={"value": statement.excluded.value})
-            )
+            _keep(connection, schema.CHECKPOINT, f"{rows.micros(now)} {made['seq']} {key}")
         self._tell([made])
         return Head(int(str(made["seq"])), str(made["hash"]))
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a note in this state, in place of the one of its name. It is no part of the record."""
+        if self.remembered(name) != value:
+            with self._database.writing() as connection:
+                _keep(connection, name, value)
+
+    def remembered(self, name: str) -> str | None:
+        """Return a note of this state, or None."""
+        raise NotImplementedError
 
     def remove_through(self, seq: int) -> int:
         """Remove the records up to a number, but never the last one; in short transactions, the oldest first.
@@ -71,3 +76,10 @@ class Sealing(Asking):
     def _tell(self, made: Sequence[dict[str, Value]]) -> None:
         """Tell whoever listens of records that are on the disk."""
         raise NotImplementedError
+
+
+def _keep(connection: Connection, name: str, value: str) -> None:
+    statement = upsert(tables.meta).values(name=name, value=value)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_={"value": statement.excluded.value})
+    )

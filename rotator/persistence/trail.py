@@ -136,6 +136,11 @@ class Trail(Asking):
         at, seq, *key = str(found[0][0]).split(" ")
         return Attested(rows.moment(int(at)), int(seq), "".join(key))
 
+    def remembered(self, name: str) -> str | None:
+        """Return a note of this state, or None. Notes are no part of the record."""
+        found = self._database.rows((_WALKED, {"name": name}))[0]
+        return str(found[0][0]) if found else None
+
     def bounds(self) -> tuple[int, int]:
         """Return the numbers of the first and the last record; twice 0 when there is none."""
         with self._database.as_it_stands() as connection:
