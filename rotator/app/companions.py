@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rotator.app.checkpointing import Checkpointing
 from rotator.app.companion import Companion
+from rotator.app.mirroring import Mirroring
 from rotator.app.serving import Serving
 
 if TYPE_CHECKING:
@@ -15,4 +16,4 @@ if TYPE_CHECKING:
 
 def companions(house: House, daemon: Daemon) -> list[Companion]:
     """Return a new companion of each kind for this house."""
-    return [Serving(house, daemon), Checkpointing(house)]
+    return [Serving(house, daemon), Checkpointing(house), Mirroring(house)]

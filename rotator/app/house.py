@@ -120,9 +120,9 @@ class House:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             if kind is None and self._writer is not None:
-                from rotator.app.checkpoints import keep_up
+                from rotator.app.mirroring import leave
 
-                keep_up(self, self._writer, self._stores)
+                leave(self, self._writer, self._stores)
         finally:
             self.close()
 

@@ -182,6 +182,10 @@ FilePath = Annotated[Path, ParsedHere(values.absolute, word("a file, relative to
 SecretRef = Annotated[
     Reference, ParsedHere(parse_reference, word("where a secret is, never the secret itself", pattern=_REFERENCE))
 ]
+Copies = Annotated[
+    tuple[values.Copy, ...],
+    ParsedHere(values.copies, {"type": "array", "items": {"type": "string", "pattern": "^(syslog|file:.+)$"}}),
+]
 Later = Annotated[None, Parsed(_nothing_yet, {"type": "null"})]
 OneOrMore = Annotated[tuple[str, ...], Parsed(_either(values.some_text), {"anyOf": [{"type": "string"}, _TEXTS]})]
 SomeTexts = Annotated[tuple[str, ...], Parsed(_listed, _TEXTS)]

@@ -16,6 +16,7 @@ from rotator.app.config import values
 from rotator.app.config.parts import (
     OR_EMPTY,
     OR_NONE_OF_THEM,
+    Copies,
     Count,
     Duration,
     EndpointUrl,
@@ -324,8 +325,8 @@ class Audit(Section):
     signing_key: SecretRef | None = None
     """The Ed25519 key that signs checkpoints and seals: PKCS#8 PEM or 32 bytes in base64; a file that does not exist is
     made."""
-    mirror: Later = None
-    """Where records are copied to; comes with a later release."""
+    mirror: Copies = ()
+    """Where records are copied to: `syslog`, the one of this machine, or `file:PATH`, a file of JSON lines."""
 
 
 class Defaults(Section):

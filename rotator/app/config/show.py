@@ -17,9 +17,9 @@ from rotator.app.config import schema, systems
 from rotator.app.config.config import Config
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference
-from rotator.app.config.values import Hours, format_days, format_duration, format_hours
+from rotator.app.config.values import Copy, Hours, format_days, format_duration, format_hours
 
-_LATER = {"prepare", "hooks", "accept_gap", "mirror"}
+_LATER = {"prepare", "hooks", "accept_gap"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _plain(value: Any) -> Any:
             return format_days(value)
         case Enum():
             return value.value
-        case Reference() | Path():
+        case Reference() | Path() | Copy():
             return str(value)
         case Mapping():
             return {key: _plain(item) for key, item in value.items()}

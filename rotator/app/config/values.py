@@ -7,6 +7,7 @@ allowed and never repeats what was found: it may be a secret in the wrong place.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -295,6 +296,30 @@ def absolute(found: object, base: Path) -> Path:
     if found.startswith("~"):
         raise Wrong("`~` is not expanded; write the path out")
     return base / found
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Where audit records are copied to. file: None for the syslog of this machine."""
+
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        return "syslog" if self.file is None else f"file:{self.file}"
+
+
+def copies(found: object, base: Path) -> tuple[Copy, ...]:
+    """Return where records are copied to; a relative path is relative to `base`."""
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise Wrong("must be a list, such as [syslog, file:audit.jsonl]")
+    made = []
+    for one in found:
+        if one != "syslog" and not one.startswith("file:"):
+            raise Wrong("knows `syslog` and `file:PATH`, nothing else")
+        made.append(Copy() if one == "syslog" else Copy(Path(absolute(one.removeprefix("file:"), base))))
+    if len(set(made)) != len(made):
+        raise Wrong("names one of them twice")
+    return tuple(made)
 
 
 def sqlite_url(found: object, base: Path) -> str:

@@ -1,0 +1,157 @@
+"""Copies of the audit records elsewhere, as `audit.mirror` wants them: told after the fact, caught up after a failure.
+
+It never fails or delays a rotation: a command hands over what there is when all else is done, for a few seconds at
+most; the daemon does it on a thread of its own. How far each copy has got is kept in the state, so each record arrives
+at least once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from rotator.app import checkpoints
+from rotator.app.house import House
+from rotator.app.results import Remark
+from rotator.app.state import Reader, Writer
+from rotator.clock import elapsed
+from rotator.errors import RotatorError
+from rotator.kit import Interrupted
+from rotator.ports import Store
+
+if TYPE_CHECKING:
+    from rotator.app.config.values import Copy
+    from rotator.exports.mirrors import Mirror
+
+AT_ONCE: Final = 50
+"""So many records are handed over in one batch; what was taken of one that failed is told again."""
+
+AT_MOST: Final = 200
+"""So many batches are handed over in one go."""
+
+AT_THE_END: Final = timedelta(seconds=3)
+"""After so long a command begins no further batch."""
+
+LOOK_EVERY: Final = timedelta(seconds=15)
+
+_NOTE: Final = "mirror."
+
+
+def hand_over(house: House, ledger: Writer, batches: int = AT_MOST, time: timedelta | None = None) -> str | None:
+    """Hand over what the copies have not got yet, at most so many batches each. time: after it no batch is begun.
+
+    Returns what keeps one from taking records, in a few words; None when all is well. Raises StateUnusable and Busy.
+    """
+    trouble = None
+    for copy in house.config.audit.mirror:
+        failed = _catch_up(house, ledger, copy, batches, time)
+        trouble = trouble or failed
+    return trouble
+
+
+def leave(house: House, ledger: Writer, stores: Mapping[str, Store]) -> None:
+    """Do what a run that may have appended owes the record: a checkpoint that is due, and the copies of what is new.
+
+    A failed copy is remembered for `status`, and changes nothing. Raises what `checkpoints.keep_up` raises.
+    """
+    checkpoints.keep_up(house, ledger, stores)
+    if house.config.audit.mirror and not house.observing:
+        with suppress(RotatorError):
+            hand_over(house, ledger, time=AT_THE_END)
+
+
+def _catch_up(house: House, ledger: Writer, copy: Copy, batches: int, time: timedelta | None) -> str | None:
+    note = f"{_NOTE}{copy}"
+    seq, _, failed = (ledger.remembered(note) or "0").partition(" ")
+    end, reader = ledger.head().seq, house.reader()
+    if reader is None or (int(seq) == end and not failed):
+        return None
+    mirror, done, began = _mirror(copy), int(seq), house.clock.instant()
+    records = reader.audit(after_seq=done)
+    for _ in range(batches):
+        spent = elapsed(began, house.clock.instant())
+        if time is not None and spent is not None and spent > time:
+            break
+        batch = list(islice(records, AT_ONCE))
+        if not batch:
+            break
+        try:
+            mirror.take(batch)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            ledger.remember(note, f"{done} {why}")
+            return f"{copy}: {why}"
+        done = int(str(batch[-1]["seq"]))
+        ledger.remember(note, str(done))
+    return None
+
+
+def _mirror(copy: Copy) -> Mirror:
+    from rotator.exports.mirrors import FileMirror, SyslogMirror
+
+    return SyslogMirror() if copy.file is None else FileMirror(copy.file)
+
+
+def remarks_on_mirrors(house: House, reader: Reader | None) -> Iterator[Remark]:
+    """Yield a line for `status` for each copy that did not take the last records."""
+    for copy in house.config.audit.mirror if reader is not None else ():
+        seq, _, why = ((reader.remembered(f"{_NOTE}{copy}") if reader else None) or "").partition(" ")
+        if why:
+            text = f"The mirror {copy} has taken no record after {seq}: {why}."
+            yield Remark(
+                "audit", text, "Nothing is lost: it gets them when it is back. Mend it, or change audit.mirror."
+            )
+
+
+class Mirroring:
+    """A `Companion` that hands over records soon after they were written."""
+
+    name = "audit mirror"
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._stop = threading.Event()
+        self._new = threading.Event()
+        self._trouble: str | None = None
+        self._thread = threading.Thread(target=self._work, name="audit mirror", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._house.ledger().listen(lambda _: self._new.set())
+        self._new.set()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hand over what there is, and end. A receiver that hangs is waited for a second or two."""
+        self._stop.set()
+        self._new.set()
+        if self._thread.is_alive():
+            self._thread.join(2)
+
+    def reloaded(self, house: House) -> None:
+        """Go on with a new configuration."""
+        self._house = house
+        self._new.set()
+
+    def beat(self) -> str | None:
+        """Return which copy takes no records, or None."""
+        return self._trouble
+
+    def _work(self) -> None:
+        last = False
+        while not last:
+            self._house.clock.wait(LOOK_EVERY, self._new)
+            last = self._stop.is_set()
+            self._new.clear()
+            try:
+                self._trouble = hand_over(self._house, self._house.ledger())
+            except Interrupted:
+                return
+            except RotatorError as error:
+                self._trouble = error.code
+            except Exception as error:  # noqa: BLE001  a thread that ends unseen would copy nothing ever again
+                self._trouble = type(error).__name__
