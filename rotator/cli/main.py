@@ -27,6 +27,7 @@ SECTIONS: Final = {
         "verify": Entry("verify:verify", "Prove now that current versions work."),
         "history": Entry("history:history", "The rotations of one credential, step by step."),
         "orphans": Entry("orphans:orphans", "Versions at the issuer that no rotation knows."),
+        "report": Entry("report:report", "The evidence for what auditors ask."),
     },
     "Act": {
         "rotate": Entry("rotate:rotate", "Make one full pass now, or rotate at once with --now."),

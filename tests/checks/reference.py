@@ -38,10 +38,30 @@ def pages() -> dict[Path, str]:
 
     return {
         FOLDER / "audit-format.md": audit_format.page(),
+        FOLDER / "controls.md": "\n".join(_controls()) + "\n",
         FOLDER / "cli.md": "\n".join(_commands()) + "\n",
         FOLDER / "config.schema.json": schema_text() + "\n",
         FOLDER / "lifecycle.md": "\n".join(_lifecycle()) + "\n",
     }
+
+
+def _controls() -> Iterator[str]:
+    from rotator.app.controls import CONTROLS
+
+    yield "# Controls"
+    yield ""
+    yield "Generated from the table behind `rotator report --controls` (`python -m tests.checks.reference`)."
+    yield ""
+    yield "`rotator report --controls` computes the evidence for each from the live state: `shown`, or `gap` and what"
+    yield "is missing. `-o json` gives the same to programs. Whether a control is met is for an auditor to say."
+    yield ""
+    yield "| control | what it asks | what is shown | at length |"
+    yield "|---|---|---|---|"
+    for one in CONTROLS:
+        yield f"| {one.framework} {one.number} | {one.asks} | {one.shows.__doc__} | `{one.command}` |"
+    yield ""
+    yield "Sources: NIST SP 800-53 rev. 5, PCI DSS 4.0.1, ISO/IEC 27001:2022 annex A, CIS Microsoft 365 Foundations"
+    yield "Benchmark 7.0."
 
 
 # ------------------------------------------------------------------------------------------------------------- commands

@@ -53,7 +53,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *("check", "plan", "rotate", "verify", "status", "history", "read", "retire", "orphans", "pause", "resume"),
         *("forget", "audit list", "audit show", "audit verify", "audit accept", "db upgrade", "db current"),
         *("db backup", "db restore", "config show", "config schema", "sandbox", "demo", "completion"),
-        *("daemon", "audit follow", "audit export", "audit prune"),
+        *("daemon", "report", "audit follow", "audit export", "audit prune"),
     }
 
 
@@ -344,7 +344,7 @@ def test_the_tab_key_offers_commands_options_and_names() -> None:
         answer = CliRunner(env={**environ, "ROTATOR_CONFIG": SAMPLE}).invoke(main, [])
         return [one.partition(",")[2] for one in answer.stdout.split()]
 
-    assert offered("rotator re", 1) == ["retire", "resume", "read"]
+    assert offered("rotator re", 1) == ["report", "retire", "resume", "read"]
     assert offered("rotator history ", 2) == ["kontrolle-plus-prod", "site-reports-prod"]
     assert offered("rotator rotate --em", 2) == ["--emergency"]
     assert offered("rotator status -o j", 3) == ["json", "jsonl"]
