@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,10 @@ from benchmarks.measuring import (
     seconds,
     times,
 )
+from rotator.clock import SystemClock
+from rotator.exports import Form, Origin, lines
+from rotator.model import Event, EventName
+from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.reading import AuditFilter, Reader
 
 MANY: Final = 1_000_000
@@ -33,6 +38,8 @@ _NAME: Final = "partner-000500-prod"
 _WAYS: Final = {
     "bare": "read every row with sqlite3, and nothing else",
     "verify": "verify: every hash and every link",
+    "export": "export as jsonl",
+    "ocsf": "export as OCSF",
     "all": "list without a filter",
     "name": "list of one credential in a thousand",
     "event": "list of one event in ten",
@@ -73,6 +80,17 @@ def measure(folder: Path) -> Iterator[Table]:
         ),
     )
 
+    waits = beside_a_writer(database)
+    yield Table(
+        "One append, while nobody reads and beside a walk along all records",
+        ("appends", "alone", "beside verify"),
+        [
+            (f"{what} took at most", seconds(waits[f"{what} alone"]), seconds(waits[f"{what} beside"]))
+            for what in ("half of", "99 of 100", "all")
+        ],
+        ("A transaction that is on the disk each; 20 ms between them while the walk goes on.",),
+    )
+
 
 def main(database: Path, way: str) -> None:
     """Do it once, and print what it took as JSON."""
@@ -91,6 +109,8 @@ def _bare(database: Path) -> int:
 def _asked(database: Path, way: str) -> int:
     ways: Mapping[str, Callable[[Reader], int]] = {
         "verify": _verified,
+        "export": lambda reader: _exported(reader, Form.JSONL),
+        "ocsf": lambda reader: _exported(reader, Form.OCSF),
         "all": lambda reader: _number(reader.audit()),
         "name": lambda reader: _number(reader.audit(AuditFilter(credential=_NAME))),
         "event": lambda reader: _number(reader.audit(AuditFilter(event="version.promoted", outcome="succeeded"))),
@@ -107,6 +127,38 @@ def _verified(reader: Reader) -> int:
     if verified.broken is not None:
         raise ValueError(verified.broken.reason)
     return verified.last
+
+
+def _exported(reader: Reader, form: Form) -> int:
+    return _number(lines(form, reader.audit(), Origin("0", "host", "")))
+
+
+def beside_a_writer(database: Path) -> dict[str, float]:
+    """Let a writer append all the time, first alone and then beside a walk; return what one append took, in seconds."""
+    event = Event(EventName.CONFIG_LOADED, "benchmark")
+    took: dict[str, list[float]] = {"alone": [], "beside": []}
+    with SqlLedger(database, SystemClock()) as ledger:
+        for _ in range(200):
+            took["alone"].append(_timed(lambda: ledger.record(event)))
+        words = [sys.executable, "-m", "benchmarks.audit", str(database), "verify"]
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL) as walk:
+            while walk.poll() is None:
+                took["beside"].append(_timed(lambda: ledger.record(event)))
+                time.sleep(0.02)
+        if walk.returncode != 0:
+            raise ValueError("the walk failed")
+    return {
+        f"{what} {way}": ordered[place]
+        for way, found in took.items()
+        if (ordered := sorted(found))
+        for what, place in (("half of", len(ordered) // 2), ("99 of 100", len(ordered) * 99 // 100), ("all", -1))
+    }
+
+
+def _timed(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
 
 
 def _number(records: Iterator[object]) -> int:

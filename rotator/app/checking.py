@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from rotator.app import items
+from rotator.app import checkpoints, items
 from rotator.app.databases import examine
 from rotator.app.house import House, Use
 from rotator.app.needs import Owner, keys_to_be_made, owners, secrets_of
@@ -95,6 +95,7 @@ def _secrets(house: House) -> tuple[list[Finding], frozenset[Owner]]:
             lacking.add(owner)
     for name, key in keys_to_be_made(house.config):
         findings.append(Finding(name, SECRET, Severity.OK, f"{key} will be made by the first rotation"))
+    findings.extend(checkpoints.look_at_key(house))
     return findings, frozenset(lacking)
 
 

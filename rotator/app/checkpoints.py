@@ -6,7 +6,7 @@ than the head that is kept in the stores. A checkpoint signs what it finds: it d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ from rotator.app.house import House
 from rotator.app.state import Writer
 from rotator.chain import spell_time
 from rotator.errors import Misconfigured, RotatorError
+from rotator.finding import Finding, Severity
 from rotator.kit import Interrupted
 from rotator.ports import Head, Store
 from rotator.seals import CHECKPOINT, Checkpoint, text_of
@@ -121,6 +122,24 @@ def signer_of(house: House) -> Signer | None:
             code="store_unknown",
         )
     return Signer(house.resolver.resolve_or_create(reference, new_key).reveal)
+
+
+def look_at_key(house: House) -> Iterator[Finding]:
+    """Yield what `rotator check` says of the signing key; nothing where none is named. Makes none."""
+    reference = house.config.audit.signing_key
+    if reference is None:
+        return
+    if reference.scheme is Scheme.FILE and not reference.path.exists():
+        yield Finding("audit", "secret", Severity.OK, f"{reference} will be made by the first checkpoint")
+        return
+    found = house.resolver.check(reference, "audit")
+    yield found
+    if found.outcome is Severity.FAIL or reference.scheme is Scheme.VAULT:
+        return
+    try:
+        signer_of(house)
+    except RotatorError as error:
+        yield Finding("audit", "signing_key", Severity.FAIL, error.message, error.hint, error.exit_status)
 
 
 def trusted_key(house: House) -> tuple[str | None, str]:

@@ -15,6 +15,7 @@ import pytest
 
 from rotator.app import auditing, checkpoints, keeping, pruning
 from rotator.app.auditing import ChainVerified, Filter
+from rotator.app.checking import check
 from rotator.app.checkpointing import Checkpointing
 from rotator.app.results import Item
 from rotator.app.rotating import Wish, rotate
@@ -377,3 +378,24 @@ def test_the_companion_of_the_daemon_writes_one_and_says_what_keeps_it_from_it(b
         with pytest.raises(Misconfigured):
             companion.start()
         companion.stop()
+
+
+# --------------------------------------------------------------------------------------------------------------- check
+
+
+def test_check_looks_at_the_key_and_makes_none(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    configured(bench, '{signing_key: "file:audit-key.pem"}')
+    key = tmp_path / "audit-key.pem"
+
+    def said() -> list[tuple[str, str]]:
+        with bench.house() as house:
+            return [
+                (str(one.outcome), one.message) for one in check(house, offline=True).findings if one.subject == "audit"
+            ]
+
+    assert said() == [("ok", f"file:{key} will be made by the first checkpoint")]
+    assert not key.exists()
+    key.write_text("no key")
+    key.chmod(0o600)
+    assert [outcome for outcome, _ in said()] == ["ok", "fail"]
