@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rotator.app.checkpointing import Checkpointing
 from rotator.app.companion import Companion
+from rotator.app.handover.caller import place_of
+from rotator.app.handover.desk import Desk
 from rotator.app.mirroring import Mirroring
 from rotator.app.serving import Serving
 
@@ -16,4 +18,5 @@ if TYPE_CHECKING:
 
 def companions(house: House, daemon: Daemon) -> list[Companion]:
     """Return a new companion of each kind for this house."""
-    return [Serving(house, daemon), Checkpointing(house), Mirroring(house)]
+    desk = Desk(lambda: daemon.house, place_of(house.database, house.environ))
+    return [desk, Serving(house, daemon), Checkpointing(house), Mirroring(house)]

@@ -20,6 +20,7 @@ from rotator.app import heads
 from rotator.app.companion import Companion
 from rotator.app.config import load
 from rotator.app.figures import Pulse
+from rotator.app.handover.caller import KIND, place_of
 from rotator.app.house import House, Use
 from rotator.app.notify_socket import Manager
 from rotator.app.ramp import Ramp
@@ -33,9 +34,6 @@ from rotator.kit import Interrupted
 from rotator.model import Credential, Event, EventName, RotationOutcome
 from rotator.outlook import LONGEST_SLEEP
 from rotator.timing import plus
-
-KIND: Final = "daemon"
-"""What others are told of whoever holds the state."""
 
 PATIENCE: Final = timedelta(seconds=12)
 """How long the step in hand is waited for when the service is to end; systemd is told the rest by the unit."""
@@ -58,7 +56,7 @@ class Daemon:
         """Prepare. house: with its state open for writing."""
         self.house, self._log, self._manager = house, log, manager
         self.loop = Loop()
-        self.crew = Crew(_engine(house))
+        self.crew = house.visitors = Crew(_engine(house))
         self._companions: Sequence[Companion] = ()
         self._former: list[_Former] = []
         self._ramp = Ramp()
@@ -212,7 +210,7 @@ class Daemon:
     def _forget_former(self) -> None:
         """Close the parts of configurations that no visit uses any more."""
         under_way = self.crew.in_flight
-        for former in [one for one in self._former if not one.visits & under_way]:
+        for former in [one for one in self._former if not (one.visits & under_way or one.house.has_guests)]:
             self._former.remove(former)
             former.house.close_parts()
 
@@ -331,12 +329,12 @@ def _holds(house: House, log: ServiceLog, manager: Manager) -> bool:
     with _ending(house):
         while True:
             try:
-                house.ledger(KIND, timedelta(0))
+                house.ledger(f"{KIND} {place_of(house.database, house.environ)}", timedelta(0))
             except Busy as error:
                 holder = house.builder.holder(house.database, house.clock)
                 if error.code != "state_locked":
                     raise
-                if holder is not None and holder[1] == KIND:
+                if holder is not None and holder[1].startswith(KIND):
                     raise _second(holder[0]) from None
                 manager.status(f"waiting: {error.message}")
                 if not said:

@@ -6,10 +6,10 @@ needs it, so that `status` opens no store and `plan` takes no lock.
 
 from __future__ import annotations
 
-import secrets
+import copy
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -22,15 +22,17 @@ from rotator.app.choosing import choose
 from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
 from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
 from rotator.app.counting import Calls, CountedProvider
+from rotator.app.installs import Installs
 from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, key_is_to_be_made, owners, require
 from rotator.app.state import see_whose_it_is
+from rotator.app.visitors import Thorough, Visitors, new_crew
 from rotator.clock import Clock, SystemClock
-from rotator.errors import Busy, Misconfigured, Refused, RotatorError, StateUnusable, WriteConflict
+from rotator.errors import Busy, Misconfigured, Refused, RotatorError, StateUnusable
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential
 from rotator.ports import Ledger, Progress, Prover, Provider, Store
-from rotator.secret import Fields, Secret
+from rotator.secret import Secret
 
 if TYPE_CHECKING:
     from rotator.app.state import Reader, Writer
@@ -39,9 +41,6 @@ if TYPE_CHECKING:
 
 LOCK_PATIENCE = timedelta(seconds=10)
 """How long a command waits for another one that has the state."""
-
-INSTALL = "_install"
-"""Where the staging area keeps the install id; no credential can be called so."""
 
 
 class Use(Enum):
@@ -91,11 +90,12 @@ class House:
         self._stores: dict[str, Store] = {}
         self._providers: dict[str, Provider] = {}
         self._provers: dict[str, Prover] = {}
-        self._installs: dict[str, str] = {}
+        self._installs = Installs()
         self._writer: Writer | None = None
-        self._installing: dict[str, threading.Lock] = {}
         self._reader: Reader | None = None
         self._reading = ExitStack()
+        self.visitors: Crew | None = None
+        self._guests: list[House] = []
 
     @classmethod
     def open(
@@ -149,8 +149,29 @@ class House:
         environ, argv, clock, stop = self.environ, self._argv, self.clock, self.stop
         progress, builder = self.progress, self._make_builder
         made = House(loaded, environ=environ, argv=argv, clock=clock, stop=stop, progress=progress, builder=builder)
-        made._writer, made.calls = self.ledger(), self.calls
+        made._writer, made.calls, made.visitors = self.ledger(), self.calls, self.visitors
         return made
+
+    @contextmanager
+    def on_behalf(self, actor: str, progress: Progress, stop: threading.Event) -> Iterator[House]:
+        """Yield this house as somebody else acts in it. All parts are shared; while he does, `has_guests` holds.
+
+        stop: ends what is waited for on his behalf alone.
+        """
+        guest = copy.copy(self)
+        guest.actor, guest.progress, guest.stop = actor, progress, stop
+        with self._lock:
+            self._guests.append(guest)
+        try:
+            yield guest
+        finally:
+            with self._lock:
+                self._guests.remove(guest)
+
+    @property
+    def has_guests(self) -> bool:
+        """Say whether anybody else acts in it now."""
+        return bool(self._guests)
 
     @property
     def config(self) -> Config:
@@ -375,38 +396,23 @@ class House:
 
         Empty where there is none yet and none may be made: nothing at the issuer is ours then.
         """
-        with self._lock:
-            one_at_a_time = self._installing.setdefault(name, threading.Lock())
-        with one_at_a_time:  # another store is not waited for
-            return self._installs.get(name) or self._find_install(name, use)
-
-    def _find_install(self, name: str, use: Use) -> str:
-        staging = self.store(name, use).staging
-        snapshot = staging.read(INSTALL)
-        found = snapshot.fields.text("id") if snapshot.fields is not None else None
-        if found is None and use is Use.CHANGE and not self.observing:
-            try:
-                found = secrets.token_hex(8)
-                staging.write(INSTALL, Fields({"id": found}), snapshot.version)
-            except WriteConflict:
-                theirs = staging.read(INSTALL).fields
-                found = theirs.text("id") if theirs is not None else None
-        if found:
-            self._installs[name] = found
-        return found or ""
+        may_make = use is Use.CHANGE and not self.observing
+        return self._installs.of(name, lambda: self.store(name, use).staging, may_make=may_make)
 
     # --------------------------------------------------------------------------------------------------------- visits
 
-    def crew(self) -> Crew:
-        """Return new threads that make visits; a context manager that ends them.
+    @contextmanager
+    def crew(self) -> Iterator[Visitors]:
+        """Yield threads that make visits: those of the daemon, else new ones, which end with this.
 
         Each visit looks at store and issuer: who asks for a pass wants to know of edits and orphans now.
         """
-        from rotator.crew import Crew
-        from rotator.engine import Engine
-        from rotator.engine import Mode as EngineMode
+        if self.visitors is not None:
+            yield Thorough(self.visitors, self.ledger())
+            return
+        with new_crew(self.config.service, self.clock, self.stop, observing=self.observing) as crew:
+            yield crew
 
-        service = self.config.service
-        mode = EngineMode.OBSERVE if self.observing else EngineMode.ACTIVE
-        limit, jitter = service.concurrency, service.jitter
-        return Crew(Engine(self.clock, self.stop, concurrency=limit, jitter=jitter, mode=mode, thorough=True))
+    def reserved(self, credentials: Iterable[Credential]) -> AbstractContextManager[None]:
+        """Keep a daemon's visits away from these, for what a person decides about them; without a daemon nothing."""
+        return nullcontext() if self.visitors is None else self.visitors.reserved(tuple(credentials))

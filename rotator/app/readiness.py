@@ -14,7 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from rotator.app.house import INSTALL, House, Use
+from rotator.app.house import House, Use
+from rotator.app.installs import INSTALL
 from rotator.clock import Instant, elapsed
 from rotator.errors import RotatorError
 from rotator.kit import Interrupted

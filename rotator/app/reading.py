@@ -8,6 +8,7 @@ import grp
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -49,16 +50,42 @@ class Read:
     exit_status: int = 0
 
 
-def read(house: House, name: str, field: str, target: ToFile | ToStream) -> Read:
-    """Write one field of a credential's consumer document.
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One field of a consumer document, and the version of the document."""
+
+    value: Secret
+    version: int
+
+
+def read(
+    house: House, name: str, field: str, target: ToFile | ToStream, fetched: Callable[..., Fetched] | None = None
+) -> Read:
+    """Write one field of a credential's consumer document. fetched: who gets the value, where that is not `fetch`.
 
     field: our name of it, or its name in the document. The event `secret.read` is on the disk before the value leaves;
     a file that has the value already is left alone, and recorded all the same. Raises UsageFault (2) for an unknown
     name or field, Refused when there is no document or no place for a file, Denied when we may not write there.
     """
+    house.chosen([name])
+    plan = _plan(target) if isinstance(target, ToFile) else None
+    where = str(target.path) if isinstance(target, ToFile) else "standard output"
+    found = (fetched or fetch)(house, name, field, where)
+    if plan is not None:
+        return Read((), found.version, changed=_replace(plan, found.value))
+    assert isinstance(target, ToStream)
+    target.stream.write(found.value.reveal().encode())
+    target.stream.flush()
+    return Read((), found.version, changed=True)
+
+
+def fetch(house: House, name: str, field: str, where: str) -> Fetched:
+    """Return one field of a credential's consumer document; the event `secret.read` is on the disk before.
+
+    where: what the record says it goes to. Raises as `read`.
+    """
     (credential,) = house.chosen([name])
     house.need_secrets_of_store(credential.store)
-    plan = _plan(target) if isinstance(target, ToFile) else None
     ledger = house.ledger()
     snapshot = house.store(credential.store, Use.LOOK).consumers.read(credential.path)
     if snapshot.fields is None:
@@ -68,7 +95,6 @@ def read(house: House, name: str, field: str, target: ToFile | ToStream) -> Read
             code="document_missing",
         )
     value = _field(snapshot.fields, credential.fields.get(field, field), name)
-    where = target.path if isinstance(target, ToFile) else "standard output"
     ledger.record(
         Event(
             EventName.SECRET_READ,
@@ -80,12 +106,7 @@ def read(house: House, name: str, field: str, target: ToFile | ToStream) -> Read
             detail=f"field {field} to {where}",
         )
     )
-    if plan is not None:
-        return Read((), snapshot.version, changed=_replace(plan, value))
-    assert isinstance(target, ToStream)
-    target.stream.write(value.reveal().encode())
-    target.stream.flush()
-    return Read((), snapshot.version, changed=True)
+    return Fetched(value, snapshot.version)
 
 
 def _field(fields: Fields, field: str, name: str) -> Secret:

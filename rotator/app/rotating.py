@@ -20,8 +20,8 @@ from rotator.app.house import House, Use
 from rotator.app.results import Item, Remark, Trouble, status_of_asked
 from rotator.app.state import Writer
 from rotator.app.usage import UsageFault
+from rotator.app.visitors import Visitors
 from rotator.clock import elapsed
-from rotator.crew import Crew
 from rotator.engine import Report
 from rotator.errors import Busy, Refused, RotatorError, Throttled
 from rotator.kit import Interrupted
@@ -101,11 +101,13 @@ def rotate(house: House, wish: Wish) -> Rotated:
     answers = _Answers(house, wish, see_the_chain(house))
     going = [one for one in chosen if not (wish.now and answers.stopped(one, ledger.tracked(one.name)))]
     if wish.now:
-        for credential in going:
-            _request(house, ledger, credential, wish)
+        with house.reserved(going):
+            for credential in going:
+                _request(house, ledger, credential, wish)
     elif wish.names:
-        for credential in going:
-            _without_waiting(ledger, credential)
+        with house.reserved(going):
+            for credential in going:
+                _without_waiting(ledger, credential)
     if wish.no_wait:
         for credential in going:
             answers.leave(credential)
@@ -129,7 +131,7 @@ def _chosen(house: House, wish: Wish) -> tuple[Credential, ...]:
 
 
 def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -> None:
-    """Write the wish down. One that nobody has answered yet is made stronger, not doubled: one rotation answers it."""
+    """Write the wish down, and that it cannot wait. One that nobody has answered yet is made stronger, not doubled."""
     tracked = ledger.tracked(credential.name)
     open_one = tracked.request if tracked is not None else None
     if open_one is not None:
@@ -141,7 +143,7 @@ def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -
     event = Event(
         EventName.REQUEST_RECEIVED, house.actor, credential=credential.name, reason=reason, detail=wish.note or None
     )
-    ledger.record(event, wanted)
+    ledger.record(event, wanted, *([replace(tracked.state, wake_at=None)] if tracked is not None else []))
 
 
 def _without_waiting(ledger: Ledger, credential: Credential) -> None:
@@ -185,7 +187,7 @@ class _Pass:
         with self._house.crew() as crew:
             return self._run(crew, credentials)
 
-    def _run(self, crew: Crew, credentials: Sequence[Credential]) -> list[Report]:
+    def _run(self, crew: Visitors, credentials: Sequence[Credential]) -> list[Report]:
         started = self._house.clock.instant()
         kits = {one.name: self._house.kit_at_any_rate(one) for one in credentials}
         reports = {report.credential.name: report for report in crew.run(kits.values())}

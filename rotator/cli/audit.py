@@ -22,7 +22,7 @@ from rotator.cli.times import NOTHING, exactly, moment_of
 from rotator.cli.words import fold, short_key
 
 if TYPE_CHECKING:
-    from rotator.app.auditing import ChainVerified
+    from rotator.app.auditing import ChainVerified, Records
 
 SECTIONS: Final = {
     "Commands": {
@@ -128,13 +128,13 @@ def accept(ctx: click.Context, reason: str) -> int:
 
     For the time after a restore from a backup. The break stays in the record.
     """
-    from rotator.app import auditing
+    from rotator.app.handover.caller import carried
 
     talk = talk_of(ctx)
     if not agreed(talk, "Accept the chain as it is, and go on from it?"):
         return 1
     with opened(talk) as house:
-        found = auditing.audit_accept(house, reason)
+        found: Records = carried(house, "accept", reason=reason)
     talk.show("AuditList", found.items, lambda page: audit_lines(found.items, page, whole=talk.verbose))
     return found.exit_status
 

@@ -32,10 +32,11 @@ def check(ctx: click.Context, offline: bool) -> int:
     that the current secrets work.
     """
     from rotator.app import checking
+    from rotator.app.handover.caller import carried
 
     talk = talk_of(ctx)
     with opened(talk) as house:
-        found = checking.check(house, offline=offline)
+        found = checking.check(house, offline=True) if offline else carried(house, "check", offline=False)
     talk.show("CheckList", found.items, lambda page: check_lines(found.items, page))
     talk.say()
     talk.say(f"{summary(found.items)} Nothing was changed.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,6 @@ from rotator.cli.times import When
 from rotator.cli.words import listed
 
 if TYPE_CHECKING:
-    from rotator.app.house import House
     from rotator.app.keeping import Kept
 
 
@@ -35,11 +34,9 @@ def pause(ctx: click.Context, names: tuple[str, ...], everything: bool, reason: 
 
     A secret that nobody rotates still expires. To let it go on: rotator resume NAME
     """
-    from rotator.app import keeping
-
     if bool(names) == everything:
         raise UsageFault("Whom to pause is not clear.", hint="Give one or more NAMEs, or --all.")
-    return _kept(talk_of(ctx), "paused", lambda house: keeping.pause(house, names, everything=everything, note=reason))
+    return _kept(talk_of(ctx), "paused", "pause", names=list(names), everything=everything, note=reason)
 
 
 @click.command(cls=Command)
@@ -52,9 +49,7 @@ def resume(ctx: click.Context, names: tuple[str, ...], reason: str) -> int:
 
     What stands in the store now is accepted as it is.
     """
-    from rotator.app import keeping
-
-    return _kept(talk_of(ctx), "resumed", lambda house: keeping.resume(house, names, note=reason))
+    return _kept(talk_of(ctx), "resumed", "resume", names=list(names), note=reason)
 
 
 @click.command(cls=Command)
@@ -84,12 +79,14 @@ def forget(ctx: click.Context, /, name: str, **how: bool) -> int:
             return 1
     elif not agreed(talk, f"Forget {name} and leave its current version to others?"):
         return 1
-    return _kept(talk, "forgotten", lambda house: keeping.forget(house, name, farewell))
+    return _kept(talk, "forgotten", "forget", name=name, how=farewell.value)
 
 
-def _kept(talk: Talk, verb: str, act: Callable[[House], Kept]) -> int:
+def _kept(talk: Talk, verb: str, act: str, **given: Any) -> int:
+    from rotator.app.handover.caller import carried
+
     with stoppable(talk) as stop, opened(talk, stop=stop) as house:
-        found = act(house)
+        found: Kept = carried(house, act, **given)
         when = When(house.clock.now(), exact=talk.verbose)
     talk.show("StatusList", found.items, lambda page: status_lines(found.items, (), page, when))
     talk.say(_said(verb, found.changed))

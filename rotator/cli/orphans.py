@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from rotator.cli.status import key_of
 from rotator.cli.table import Column, render
 from rotator.cli.times import NOTHING, When
 from rotator.cli.words import count
+
+if TYPE_CHECKING:
+    from rotator.app.judging import Orphaned
 
 _COLOURS = {"orphan": RED, "foreign": YELLOW}
 _COLUMNS = (
@@ -45,10 +48,10 @@ def orphans(ctx: click.Context, retire: bool, check: bool) -> int:
     question = "Retire the orphans? Whatever still uses one of them is refused from then on."
     if retire and not agreed_to_danger(talk, question):
         return 1
-    from rotator.app import judging
+    from rotator.app.handover.caller import carried
 
     with stoppable(talk) as stop, opened(talk, stop=stop) as house:
-        found = judging.orphans(house, retire=retire, check=check)
+        found: Orphaned = carried(house, "orphans", retire=retire, check=check)
         when = When(house.clock.now(), exact=talk.verbose)
     talk.show("OrphanList", found.items, lambda page: orphan_lines(found.items, page, when))
     if found.retired:

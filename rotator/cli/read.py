@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from rotator.cli.lazy import Command
 from rotator.cli.opening import opened
 from rotator.cli.options import name as name_argument
 from rotator.cli.options import talk_of, yes
+
+if TYPE_CHECKING:
+    from rotator.app.house import House
 
 
 @click.command(cls=Command)
@@ -31,6 +35,7 @@ def read(ctx: click.Context, name: str, field: str, target: str, mode: str | Non
     The reading is recorded before the value leaves the store. An existing file keeps its owner and mode.
     """
     from rotator.app import reading
+    from rotator.app.handover.caller import carried
 
     talk = talk_of(ctx)
     into: reading.ToFile | reading.ToStream
@@ -45,8 +50,13 @@ def read(ctx: click.Context, name: str, field: str, target: str, mode: str | Non
         into = reading.ToStream(sys.stdout.buffer)
     else:
         into = reading.ToFile(Path(target), _mode(mode), group)
+
+    def fetched(house: House, name: str, field: str, where: str) -> reading.Fetched:
+        found: reading.Fetched = carried(house, "fetch", name=name, field=field, where=where)
+        return found
+
     with opened(talk) as house:
-        found = reading.read(house, name, field, into)
+        found = reading.read(house, name, field, into, fetched)
     if target != "-":
         how = "written to" if found.changed else "already in"
         talk.say(f"{field} of {name} v{found.version} {how} {target}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from rotator.cli.asking import agreed_to_danger
@@ -11,6 +13,9 @@ from rotator.cli.opening import opened, stoppable
 from rotator.cli.options import name as name_argument
 from rotator.cli.options import talk_of, yes
 from rotator.cli.words import listed
+
+if TYPE_CHECKING:
+    from rotator.app.keeping import Ended
 
 
 @click.command(cls=Command)
@@ -28,10 +33,10 @@ def retire(ctx: click.Context, name: str, key_id: str | None) -> int:
     question = f"Retire {which} of {name} now? Consumers that still use an old secret are refused from then on."
     if not agreed_to_danger(talk, question):
         return 1
-    from rotator.app import keeping
+    from rotator.app.handover.caller import carried
 
     with stoppable(talk) as stop, opened(talk, stop=stop) as house:
-        found = keeping.retire(house, name, key_id=key_id)
+        found: Ended = carried(house, "retire", name=name, key_id=key_id)
     said = f"retired {listed(found.key_ids)}." if found.key_ids else "has no previous version; nothing was changed."
     talk.show("RotationList", found.items, lambda page: paragraphs([(name, said, "")], page))
     return found.exit_status

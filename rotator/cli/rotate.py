@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -139,21 +140,29 @@ class _Hearing:
 
 
 def _followed(talk: Talk, house: House, wish: Wish, chosen: Sequence[Credential], hearing: _Hearing) -> Rotated:
-    from rotator.app import rotating
+    from rotator.app.handover.caller import carried
+
+    def rotated() -> Rotated:
+        if wish.dry_run:
+            from rotator.app import rotating
+
+            return rotating.rotate(house, wish)
+        done: Rotated = carried(house, "rotate", **asdict(wish))
+        return done
 
     page = talk.err
     if talk.quiet or wish.dry_run or wish.no_wait:
-        return rotating.rotate(house, wish)
+        return rotated()
     if not page.terminal or talk.environ.get("TERM", "dumb") == "dumb":
         from rotator.cli.progress import PlainProgress
 
         hearing.told = PlainProgress(page, house.clock, wordy=talk.verbose)
-        return rotating.rotate(house, wish)
+        return rotated()
     from rotator.cli.live import LiveProgress
 
     with LiveProgress(page, house.clock, [one.name for one in chosen], _heading(house, wish)) as live:
         hearing.told = live
-        return rotating.rotate(house, wish)
+        return rotated()
 
 
 def _heading(house: House, wish: Wish) -> str:

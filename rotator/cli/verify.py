@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from rotator.cli.options import talk_of
 from rotator.cli.page import GREEN, RED, YELLOW, Page
 from rotator.cli.table import Column, render
 from rotator.cli.times import When
+
+if TYPE_CHECKING:
+    from rotator.app.judging import Verified
 
 _COLOURS = {"proved": GREEN, "refused": RED, "unreachable": YELLOW}
 _COLUMNS = (
@@ -32,11 +35,11 @@ def verify(ctx: click.Context, names: tuple[str, ...]) -> int:
 
     Each named credential asks for tokens with the value that consumers read; aud, roles and exp must be as promised.
     """
-    from rotator.app import judging
+    from rotator.app.handover.caller import carried
 
     talk = talk_of(ctx)
     with stoppable(talk) as stop, opened(talk, stop=stop) as house:
-        found = judging.verify(house, names)
+        found: Verified = carried(house, "verify", names=list(names))
         when = When(house.clock.now(), exact=talk.verbose)
     talk.show("VerificationList", found.items, lambda page: verify_lines(found.items, page, when))
     for trouble in found.troubles:

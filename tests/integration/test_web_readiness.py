@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from rotator.app import readiness
-from rotator.app.house import INSTALL, House
+from rotator.app.house import House
+from rotator.app.installs import INSTALL
 from rotator.app.readiness import FRESH, Readiness, state_ailment
 from rotator.app.rotating import Wish, rotate
 from rotator.errors import Denied, Misconfigured, RotatorError, Transient

@@ -1,0 +1,195 @@
+"""The command's side: has the daemon do an act, and follows it; without a daemon the act is done here.
+
+It goes on where a restart of the daemon has cut it off. A command that is stopped leaves what it asked for to the
+daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from rotator.app.handover.acts import ACTS
+from rotator.app.handover.wire import VERSION, Line, unpack
+from rotator.app.house import House
+from rotator.app.reading import Fetched
+from rotator.errors import Broken, Busy, Denied, RotatorError
+from rotator.secret import Secret
+
+KIND: Final = "daemon"
+"""How the lock of the state calls a daemon."""
+
+BACK_WITHIN: Final = timedelta(seconds=60)
+"""So long a daemon that went away in the middle is waited for."""
+
+RUNTIME: Final = Path("/run/rotator/rotator.sock")
+"""Where the unit's daemon listens: its RuntimeDirectory=, see systemd.exec(5)."""
+
+_LOOK: Final = timedelta(milliseconds=250)
+_REPEATABLE: Final = frozenset({"verify", "check", "pause", "resume", "follow"})
+"""What may be asked for again when the answer was lost: doing it twice is doing it once."""
+
+
+def place_of(database: Path, environ: Mapping[str, str]) -> Path:
+    """Return where a daemon on this state listens: in its runtime folder, else beside the state."""
+    folder = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(folder) / RUNTIME.name if folder else database.with_name(f"{database.name}.sock")
+
+
+def carried(house: House, act: str, **given: Any) -> Any:
+    """Do an act of `ACTS`: in the daemon where there is one, else here. Returns and raises what the act does."""
+    place = _daemon(house)
+    if place is None:
+        return ACTS[act](house, **given)
+    return _Call(house, place, act, given).made()
+
+
+def handed_over(house: House) -> bool:
+    """Say whether a daemon would do it."""
+    return _daemon(house) is not None
+
+
+def _daemon(house: House) -> Path | None:
+    """Return where the daemon on this state listens; None when there is none."""
+    try:
+        holder = house.builder.holder(house.database, house.clock)
+    except RotatorError:  # it is another user's
+        return RUNTIME if RUNTIME.is_socket() else None
+    if holder is None or not holder[1].startswith(KIND):
+        return None
+    said = holder[1].removeprefix(KIND).strip()
+    return Path(said) if said else place_of(house.database, {})
+
+
+class _Call:
+    """One act that the daemon does."""
+
+    def __init__(self, house: House, place: Path, act: str, given: Mapping[str, Any]) -> None:
+        self._house, self._place = house, place
+        self._act, self._given = act, dict(given)
+        self._began = house.clock.now()
+        self._known = {one.name: one for one in house.config.models}
+
+    def made(self) -> Any:
+        """Return the answer. Raises what the act raises, Busy (75) when the daemon does not come back in time."""
+        lost = self._attempt()
+        while lost is not None:
+            again = self._again()
+            if again is None:
+                raise lost
+            self._act, self._given = again
+            lost = self._attempt()
+        return self._answer
+
+    def _attempt(self) -> Busy | None:
+        """Ask once. Returns why there is no answer, when it may come from another attempt."""
+        line = self._connected()
+        try:
+            line.send(self._question())
+            return self._heard(line)
+        except (OSError, ValueError):
+            return _gone_away(self._act)
+        finally:
+            line.close()
+
+    def _again(self) -> tuple[str, dict[str, Any]] | None:
+        """Return what to ask after an answer was lost; None when only a person should."""
+        if self._act in _REPEATABLE:
+            return self._act, self._given
+        if self._act == "rotate" and self._given["names"] and not self._given["no_wait"]:
+            return "follow", {"names": self._given["names"], "since": self._began.isoformat()}
+        return None
+
+    def _connected(self) -> Line:
+        """Return a connection. A daemon that is just starting, or again, is waited for."""
+        end = self._house.clock.now() + BACK_WITHIN
+        while True:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            try:
+                connection.connect(str(self._place))
+            except PermissionError:
+                connection.close()
+                raise _not_allowed(self._place) from None
+            except OSError:
+                connection.close()
+            else:
+                return Line(connection)
+            if self._house.clock.now() > end or self._house.clock.wait(_LOOK, self._house.stop):
+                raise _gone_away(self._act)
+
+    def _question(self) -> dict[str, Any]:
+        question = {"rotator": VERSION, "act": self._act, "given": self._given, "state": str(self._house.database)}
+        sudo = self._house.environ.get("SUDO_UID")
+        return {**question, "sudo_uid": sudo} if sudo and os.geteuid() == 0 else question
+
+    def _heard(self, line: Line) -> Busy | None:
+        """Follow until the answer. Returns why there is none."""
+        line.patience(_LOOK.total_seconds())
+        while True:
+            try:
+                frame = line.receive()
+            except TimeoutError:
+                if self._house.stop.is_set():
+                    raise _left(self._act) from None
+                continue
+            if frame is None:
+                return _gone_away(self._act)
+            if "told" in frame:
+                self._pass_on(frame["told"])
+            elif "failed" in frame:
+                error = unpack(frame["failed"])
+                if error.code == "interrupted" and not self._house.stop.is_set():
+                    return _gone_away(self._act)
+                raise error
+            else:
+                self._answer = _unpacked(frame.get("done"))
+                return None
+
+    def _pass_on(self, told: Any) -> None:
+        with suppress(ValueError, TypeError):
+            name, step, state, text = told
+            credential = self._known.get(name)
+            if credential is not None:
+                self._house.progress(credential, step, state, text)
+
+
+def _unpacked(done: Any) -> Any:
+    if isinstance(done, dict) and done.get("is") == "fetched":
+        return Fetched(Secret(done["of"]["value"]), int(done["of"]["version"]))
+    try:
+        return unpack(done)
+    except (ValueError, TypeError):
+        raise Broken(
+            "The daemon's answer cannot be read: it is of another version.",
+            hint="Restart it after an update: systemctl restart rotator",
+            code="other_version",
+        ) from None
+
+
+def _gone_away(act: str) -> Busy:
+    return Busy(
+        f"The daemon that was asked to {act} has gone away without an answer.",
+        hint="What it had begun it settles when it is back: systemctl status rotator; then: rotator status",
+        code="daemon_gone",
+    )
+
+
+def _left(act: str) -> Busy:
+    return Busy(
+        f"Stopped watching; the daemon goes on with what it was asked to {act}.",
+        hint="See how it ends: rotator status",
+        code="left_to_daemon",
+    )
+
+
+def _not_allowed(place: Path) -> Denied:
+    return Denied(
+        f"This user may not ask the daemon for changes: {place} is not his to write to.",
+        hint="Become a member of the group that owns the socket, or run it as its owner: sudo -u rotator rotator …",
+        code="not_allowed",
+    )
