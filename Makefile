@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -11,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .NOTPARALLEL:
-.PHONY: help install demo test test-fast check servers bench mutants package requirements clean
+.PHONY: help install demo test test-fast check servers bench mutants soak package requirements clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,9 @@ bench: $(VENV)/.developed  ## Measure; prints tables
 
 mutants: $(VENV)/.developed servers  ## Break the rules of the protocol one by one; the tests must notice each
 	@$(BIN)/python -m tests.mutants
+
+soak: $(VENV)/.developed servers  ## Let the service run for MINUTES=60 with kills, seals and bad answers; everything must hold
+	@$(BIN)/python -m tests.soak $(MINUTES)
 
 package: $(VENV)/.installed  ## Build the wheel into dist/ and try it in an empty environment
 	@rm -rf dist

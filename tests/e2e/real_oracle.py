@@ -88,7 +88,7 @@ def _records(world: RealWorld, name: str) -> Iterator[str]:
             kind = (record["event"], record["outcome"])
             if kind == ("version.created", "intended"):
                 made += 1
-            elif kind == ("version.retired", "intended"):
+            elif kind in (("version.retired", "intended"), ("orphan.retired", "intended")):
                 removed.add(record["key_id"])
             elif record["event"] == "version.proved":
                 proved.add(record["rotation_id"])
