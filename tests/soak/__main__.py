@@ -203,8 +203,8 @@ def _judged(world: RealWorld, chaos: Chaos) -> Iterator[str]:
     if status.code:
         yield f"status: {status.out[-2000:]}"
     said = station.database.read_bytes() + b"".join(one.encode() for one in station.printed)
-    for name in NAMES:
-        if any(held.text.encode() in said for held in world.sandbox.directory.truth(NAMES[name])):
+    for name, application in NAMES.items():
+        if any(held.text.encode() in said for held in world.sandbox.directory.truth(application)):
             yield f"I22: a value of {name} is in the state or in what was printed"
     for life in chaos.lives:
         yield from life.complaints()
@@ -215,8 +215,8 @@ def _figures(world: RealWorld, chaos: Chaos, consumers: Consumers) -> str:
     acts = ", ".join(f"{name} {count}" for name, count in sorted(chaos.done.items()))
     bad = sum(one.fault is not None for one in world.sandbox.directory.requests())
     return (
-        f"{mutations['add']} made, {mutations['remove']} removed, {consumers.asked} uses, {len(consumers.refused)} refused, "
-        f"{bad} of {world.requests()} answers bad; {acts or 'nothing yet'}"
+        f"{mutations['add']} made, {mutations['remove']} removed, "
+        f"{consumers.asked} uses, {len(consumers.refused)} refused, {bad} of {world.requests()} answers bad; {acts or 'nothing yet'}"
     )
 
 
