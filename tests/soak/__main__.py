@@ -214,10 +214,9 @@ def _figures(world: RealWorld, chaos: Chaos, consumers: Consumers) -> str:
     mutations = Counter(one.operation for one in world.sandbox.directory.mutations())
     acts = ", ".join(f"{name} {count}" for name, count in sorted(chaos.done.items()))
     bad = sum(one.fault is not None for one in world.sandbox.directory.requests())
-    return (
-        f"{mutations['add']} made, {mutations['remove']} removed, "
-        f"{consumers.asked} uses, {len(consumers.refused)} refused, {bad} of {world.requests()} answers bad; {acts or 'nothing yet'}"
-    )
+    uses = f"{consumers.asked} uses, {len(consumers.refused)} refused"
+    made = f"{mutations['add']} made, {mutations['remove']} removed"
+    return f"{made}, {uses}, {bad} of {world.requests()} answers bad; {acts or 'nothing yet'}"
 
 
 def main(argv: list[str]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 MEMORY_MAY_GROW = 1.05
-"""From the second quarter of a life to its last one. A leak of a kilobyte a rotation is more than that in half an hour."""
+"""From the second quarter of a life to its last one. A leak of ten kilobytes a rotation is more than that."""
 
 MEMORY_NOISE = 2048
 """KiB. What an allocator gives and takes."""
