@@ -69,14 +69,11 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
         document(
             "notifications: §[{kind: exec}]",
             "hooks: §[{kind: exec}]",
-            "audit: {mirror: §[syslog], signing_key: §cred:k, checkpoint_every: §1h, on_break: §halt}",
+            "audit: {mirror: [syslog], signing_key: 'cred:k', checkpoint_every: 1h, on_break: §halt}",
         ),
         [
             f"notifications: {LATER}",
             f"hooks: {LATER}",
-            f"audit.mirror: {LATER}",
-            f"audit.signing_key: {LATER}",
-            f"audit.checkpoint_every: {LATER}",
             "audit.on_break: must be one of alert, stop",
         ],
     ),
