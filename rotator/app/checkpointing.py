@@ -1,16 +1,15 @@
-"""Keeps the daemon's checkpoints on time, on a thread of its own: a store that hangs delays no rotation."""
+"""Keeps the daemon's checkpoints on time, on a thread of its own: a store that hangs delays no rotation.
+
+It has no timer: each tick of the daemon asks how it is, and that wakes it.
+"""
 
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
-from typing import Final
 
 from rotator.app import checkpoints
 from rotator.app.house import House
 from rotator.kit import Interrupted
-
-LOOK_EVERY: Final = timedelta(seconds=15)
 
 
 class Checkpointing:
@@ -21,6 +20,7 @@ class Checkpointing:
     def __init__(self, house: House) -> None:
         self._house = house
         self._stop = threading.Event()
+        self._tick = threading.Event()
         self._trouble: str | None = None
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
 
@@ -32,6 +32,7 @@ class Checkpointing:
     def stop(self) -> None:
         """End. What is being written to a store is not waited for."""
         self._stop.set()
+        self._tick.set()
         if self._thread.is_alive():
             self._thread.join(1)
 
@@ -40,11 +41,16 @@ class Checkpointing:
         self._house = house
 
     def beat(self) -> str | None:
-        """Return what kept the last checkpoint from being written, or None."""
+        """Return what kept the last checkpoint from being written, or None; and have it look whether one is due."""
+        self._tick.set()
         return self._trouble
 
     def _work(self) -> None:
-        while not self._house.clock.wait(LOOK_EVERY, self._stop):
+        while True:
+            self._tick.wait()
+            self._tick.clear()
+            if self._stop.is_set():
+                return
             try:
                 checkpoints.on_time(self._house)
             except Interrupted:

@@ -36,8 +36,6 @@ AT_MOST: Final = 200
 AT_THE_END: Final = timedelta(seconds=3)
 """After so long a command begins no further batch."""
 
-LOOK_EVERY: Final = timedelta(seconds=15)
-
 _NOTE: Final = "mirror."
 
 
@@ -138,13 +136,15 @@ class Mirroring:
         self._new.set()
 
     def beat(self) -> str | None:
-        """Return which copy takes no records, or None."""
+        """Return which copy takes no records, or None; each time it is tried again."""
+        if self._trouble is not None:
+            self._new.set()
         return self._trouble
 
     def _work(self) -> None:
         last = False
         while not last:
-            self._house.clock.wait(LOOK_EVERY, self._new)
+            self._new.wait()
             last = self._stop.is_set()
             self._new.clear()
             try:
