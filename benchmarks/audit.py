@@ -85,7 +85,7 @@ def measure(folder: Path) -> Iterator[Table]:
         "One append, while nobody reads and beside a walk along all records",
         ("appends", "alone", "beside verify"),
         [
-            (f"{what} took at most", seconds(waits[f"{what} alone"]), seconds(waits[f"{what} beside"]))
+            (f"{what} took at most", *(f"{waits[f'{what} {way}'] * 1000:.1f} ms" for way in ("alone", "beside")))
             for what in ("half of", "99 of 100", "all")
         ],
         ("A transaction that is on the disk each; 20 ms between them while the walk goes on.",),
