@@ -194,6 +194,20 @@ def test_a_missing_key_that_cannot_be_made_ends_a_rotation_before_it_begins(benc
     assert found.checkpoint.trusted is None and "not known here" in found.checkpoint.note
 
 
+def test_the_key_is_in_its_file_and_nowhere_else(bench: Bench, tmp_path: Path) -> None:
+    raw = base64.b64encode(bytes(range(100, 132)))
+    (bench.folder / "raw").write_bytes(raw + b"\n")
+    configured(bench, '{signing_key: "file:raw", mirror: ["file:copy.jsonl"]}')
+    rotated(bench, names=("one",), now=True)
+    bench.clock.advance(DAY)
+    assert pruned(bench, tmp_path / "segment.jsonl").seal is not None
+    with bench.house() as house:
+        signer = checkpoints.signer_of(house)
+        assert raw.decode() not in repr((signer, vars(house), house.config))
+    found = [path.name for path in tmp_path.rglob("*") if path.is_file() and raw[:20] in path.read_bytes()]
+    assert found == ["raw"]
+
+
 # ------------------------------------------------------------------------------------------------------------- forgery
 
 
