@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rotator.app import checkpoints, items
+from rotator.app.config.checks import references
 from rotator.app.databases import examine
 from rotator.app.house import House, Use
 from rotator.app.needs import Owner, keys_to_be_made, owners, secrets_of
@@ -93,6 +94,10 @@ def _secrets(house: House) -> tuple[list[Finding], frozenset[Owner]]:
         findings.append(finding)
         if finding.outcome is Severity.FAIL:
             lacking.add(owner)
+    for credential, receiver in house.config.receivers:
+        for _, reference in references(receiver):
+            subject = credential or "notifications"
+            findings.append(house.resolver.check(reference, subject))
     for name, key in keys_to_be_made(house.config):
         findings.append(Finding(name, SECRET, Severity.OK, f"{key} will be made by the first rotation"))
     findings.extend(checkpoints.look_at_key(house))

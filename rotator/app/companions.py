@@ -9,6 +9,7 @@ from rotator.app.companion import Companion
 from rotator.app.handover.caller import place_of
 from rotator.app.handover.desk import Desk
 from rotator.app.mirroring import Mirroring
+from rotator.app.notifying import Notifying
 from rotator.app.serving import Serving
 
 if TYPE_CHECKING:
@@ -19,4 +20,4 @@ if TYPE_CHECKING:
 def companions(house: House, daemon: Daemon) -> list[Companion]:
     """Return a new companion of each kind for this house."""
     desk = Desk(lambda: daemon.house, place_of(house.database, house.environ))
-    return [desk, Serving(house, daemon), Checkpointing(house), Mirroring(house)]
+    return [desk, Serving(house, daemon), Checkpointing(house), Mirroring(house), Notifying(house)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -123,6 +123,11 @@ class House:
                 from rotator.app.mirroring import leave
 
                 leave(self, self._writer, self._stores)
+                if self.visitors is None:  # a daemon has told all along
+                    from rotator.app.notifying import tell_at_the_end
+
+                    with suppress(RotatorError):
+                        tell_at_the_end(self, self._writer)
         finally:
             self.close()
 

@@ -10,6 +10,7 @@ from rotator.app.chainwatch import remark_on_the_chain
 from rotator.app.choosing import unknown_name
 from rotator.app.house import House
 from rotator.app.mirroring import remarks_on_mirrors
+from rotator.app.notifying import remarks_on_receivers
 from rotator.app.planning import known_to
 from rotator.app.results import Item, Remark
 from rotator.model import Credential, CredentialState
@@ -108,7 +109,11 @@ def _remarks(house: House, sight: _Sight) -> Iterator[Remark]:
 def _of_the_record(house: House) -> tuple[Remark, ...]:
     """Return what to say of the audit chain and its copies: nothing, unless something is wrong with them."""
     remark = remark_on_the_chain(house.reader())
-    return (*(() if remark is None else (remark,)), *remarks_on_mirrors(house, house.reader()))
+    return (
+        *(() if remark is None else (remark,)),
+        *remarks_on_mirrors(house, house.reader()),
+        *remarks_on_receivers(house, house.reader()),
+    )
 
 
 def _sentence(text: str) -> str:

@@ -24,7 +24,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "httpcore2": ("rotator/provers/http",),
     "httpx": ("rotator/providers/entra",),
-    "httpx2": ("rotator/provers/", "rotator/providers/"),
+    "httpx2": ("rotator/provers/", "rotator/providers/", "rotator/notifications/"),
     "hvac": ("rotator/stores/vault",),
     "jinja2": ("rotator/sandbox/", "rotator/web/"),
     "jwt": ("rotator/provers/", "rotator/sandbox/"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -246,6 +247,28 @@ def test_a_wrong_configuration_is_78_and_the_manager_is_not_told_that_it_is_read
         assert one.ended() == 78
         assert one.told == []
     assert not (bench.folder / "rotator.db").exists()
+
+
+def test_a_hook_that_hangs_delays_no_rotation_and_the_next_start_tells_it_again(bench: Bench) -> None:
+    ran = bench.folder / "ran"
+    hook = bench.folder / "hook"
+    hook.write_text(f"#!/bin/sh\ncat >> {ran}\nexec sleep 600\n", encoding="utf-8")
+    hook.chmod(0o755)
+    configured(
+        bench, TICK, f"notifications: [{{kind: exec, command: ['{hook}'], events: [rotation.started], timeout: 60s}}]"
+    )
+    with service(bench.folder, bench.environ) as one:
+        one.ready().has("rotation.started")
+        until("the hook runs", ran.exists)
+        one.has("rotation.finished", credential=ONE, reason="promoted")
+        one.signal(signal.SIGKILL)
+        one.ended()
+    hook.write_text(f"#!/bin/sh\ncat >> {ran}\n", encoding="utf-8")
+    with service(bench.folder, bench.environ) as one:
+        one.ready().has("notification.sent", reason="rotation.started")
+        assert one.stopped() == 0
+    told = [json.loads(line)["id"] for line in ran.read_text(encoding="utf-8").splitlines()]
+    assert told[0] == told[1]
 
 
 def test_a_pass_of_cron_leaves_its_metrics_in_a_file(bench: Bench) -> None:

@@ -79,12 +79,13 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "labels and words": (
-        document(credentials=credential("labels: {env: §true, §a=b: c}", 'owner: §"a\\nb"', "hooks: §[{kind: exec}]")),
+        document(credentials=credential("labels: {env: §true, §a=b: c}", 'owner: §"a\\nb"', "hooks: [§§{kind: exec}]")),
         [
             f"{AT}.labels.env: must be text; put it in quotes",
             f"{AT}.labels: a key is not a label; letters, digits, `.`, `_`, `/`, `-`, at most 63",
             f"{AT}.owner: must be one line without control characters",
-            f"{AT}.hooks: {LATER}",
+            f"{AT}.hooks[0]: `command` is missing",
+            f"{AT}.hooks[0]: `events` is missing",
         ],
     ),
     # verify

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from tests.fakes.config_files import LATER, NOT_A_DURATION, PROVIDERS, STORES, credential, document, store
+from rotator.model import EventName
+from tests.fakes.config_files import NOT_A_DURATION, PROVIDERS, STORES, credential, document, store
+
+EVENTS = ", ".join(one.value for one in EventName)
 
 SYSTEMS: dict[str, tuple[str, list[str]]] = {
     # the file
@@ -17,7 +20,7 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
         [
             (
                 'unknown key "stats". Did you mean "state"?\n  Allowed: version, include, state, stores, providers, '
-                "defaults, credentials, service, audit, notifications, hooks."
+                "defaults, credentials, service, audit, notifications."
             )
         ],
     ),
@@ -26,7 +29,7 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
         [
             (
                 "an unknown key\n  Allowed: version, include, state, stores, providers, defaults, credentials, service, "
-                "audit, notifications, hooks."
+                "audit, notifications."
             ),
             "service: an unknown key\n  Allowed: listen, tick, concurrency, jitter.",
         ],
@@ -65,15 +68,36 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
             f"service.jitter: {NOT_A_DURATION}",
         ],
     ),
+    "notifications": (
+        document(
+            "notifications:",
+            "- §{kind: email, smtp: 'smtps://mail.example.com', events: [rotation.parked]}",
+            "- {kind: webhook, url: §'http://ops.example.com/hook', format: §slack, events: §[rotation.stopped]}",
+            "- {kind: exec, command: §[on-rotate, x], events: §[], timeout: §0s}",
+            "- {kind: exec, command: [/bin/x], events: §[notification.sent], §shell: true}",
+            "- {kind: §pigeon}",
+        ),
+        [
+            "notifications[0]: kind `email` comes with a later release",
+            "notifications[1].url: must be https; http only for this machine (localhost, 127.0.0.1, ::1)",
+            "notifications[1].format: `slack` comes with a later release",
+            f"notifications[1].events: names what is no event\n  Allowed: {EVENTS}.",
+            "notifications[2].command: must name the program by its absolute path",
+            f"notifications[2].events: must be a list of events, such as [rotation.parked]\n  Allowed: {EVENTS}.",
+            "notifications[2].timeout: must be longer than 0s",
+            (
+                "notifications[3].events: must not name notification.sent or notification.failed: of these nobody is "
+                "told"
+            ),
+            'notifications[3]: unknown key "shell".\n  Allowed: kind, command, events, timeout.',
+            "notifications[4].kind: must be one of webhook, exec",
+        ],
+    ),
     "what comes later": (
         document(
-            "notifications: §[{kind: exec}]",
-            "hooks: §[{kind: exec}]",
             "audit: {mirror: [syslog], signing_key: 'cred:k', checkpoint_every: 1h, on_break: §halt}",
         ),
         [
-            f"notifications: {LATER}",
-            f"hooks: {LATER}",
             "audit.on_break: must be one of alert, stop",
         ],
     ),

@@ -108,7 +108,7 @@ def test_yaml_faults_do_not_hide_those_of_the_grammar(tmp_path: Path) -> None:
         "config.yaml:2:1: version: stands here a second time, after line 1\n  Keep one of the two.",
         (
             'config.yaml:3:1: unknown key "x".\n  Allowed: version, include, state, stores, providers, defaults, '
-            "credentials, service, audit, notifications, hooks."
+            "credentials, service, audit, notifications."
         ),
     ]
 

@@ -22,6 +22,7 @@ from rotator.app.config.schema import (
     SignatureMode,
 )
 from rotator.app.config.systems import EntraProvider, State
+from rotator.app.config.telling import Receiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,13 @@ class Config:
     credentials: tuple[Credential, ...]
     service: Service
     audit: Audit
+    notifications: tuple[Receiver, ...] = ()
+
+    @cached_property
+    def receivers(self) -> tuple[tuple[str | None, Receiver], ...]:
+        """Return who is told of events, each with the credential whose hook it is; None: he hears of all."""
+        hooks = ((one.name, hook) for one in self.credentials for hook in one.hooks)
+        return (*((None, one) for one in self.notifications), *hooks)
 
     @cached_property
     def named(self) -> Mapping[str, Credential]:
@@ -128,6 +136,10 @@ class Config:
             for name, section in sections.items():
                 for path, found in references(section, (key, name)):
                     yield ".".join(map(str, path)), found
+        for credential, receiver in self.receivers:
+            owner = f"hooks of {credential}" if credential else "notifications"
+            for _, found in references(receiver):
+                yield owner, found
 
     @property
     def systemd_credentials(self) -> tuple[str, ...]:

@@ -107,7 +107,8 @@ def load(path: Path) -> Loaded:
     if faults or file is None:
         raise ConfigFaults(sorted(faults, key=lambda fault: (paths.index(fault.file), fault.line, fault.column)))
     credentials = tuple(entry.model for entry in found if entry.model is not None)
-    config = Config(main.path, file.state, known.stores, known.providers, credentials, file.service, file.audit)
+    told = tuple(file.notifications)
+    config = Config(main.path, file.state, known.stores, known.providers, credentials, file.service, file.audit, told)
     files = tuple(source.path for source in (main, *sources))
     return Loaded(config, tuple(warnings(known, found)), _digest([main, *sources]), files)
 

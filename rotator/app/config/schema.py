@@ -45,6 +45,7 @@ from rotator.app.config.parts import (
     word,
 )
 from rotator.app.config.systems import EntraProvider, State, Store
+from rotator.app.config.telling import SomeReceiver
 from rotator.app.config.values import Hours, Wrong
 from rotator.model import RetireMode, Window
 
@@ -288,8 +289,8 @@ class Credential(Section):
     """How a version is proved."""
     policy: Annotated[PolicySection, OR_EMPTY] = Field(default_factory=PolicySection)
     """When and how it is rotated."""
-    hooks: Later = None
-    """Commands and webhooks of this credential; come with a later release."""
+    hooks: Annotated[list[SomeReceiver], OR_NONE_OF_THEM] = Field(default=[])
+    """Who is told of events of this credential."""
 
 
 # ---------------------------------------------------------------------------------------------------------- the file
@@ -361,10 +362,8 @@ class File(Section):
     """How the program works."""
     audit: Annotated[Audit, OR_EMPTY] = Field(default_factory=Audit)
     """The record of what happened."""
-    notifications: Later = None
-    """Who is told; comes with a later release."""
-    hooks: Later = None
-    """Commands that are run; come with a later release."""
+    notifications: Annotated[list[SomeReceiver], OR_NONE_OF_THEM] = Field(default=[])
+    """Who is told of events."""
 
 
 class IncludedFile(Section):

@@ -13,13 +13,13 @@ from typing import Any
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from rotator.app.config import schema, systems
+from rotator.app.config import schema, systems, telling
 from rotator.app.config.config import Config
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference
 from rotator.app.config.values import Copy, Hours, format_days, format_duration, format_hours
 
-_LATER = {"prepare", "hooks", "accept_gap"}
+_LATER = {"prepare", "accept_gap"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def effective(config: Config) -> dict[str, Any]:
         "credentials": [_credential(config, credential) for credential in config.credentials],
         "service": _shown(config.service),
         "audit": _shown(config.audit),
+        "notifications": [_shown(one) for one in config.notifications],
     }
 
 
@@ -117,7 +118,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _describe(result: dict[str, Any], definitions: dict[str, Any]) -> None:
-    for module in (schema, systems):
+    for module in (schema, systems, telling):
         for name, texts in _texts(inspect.getsource(module)).items():
             target = result if name == "File" else definitions.get(name)
             if target is None:
