@@ -252,7 +252,7 @@ def test_a_wrong_configuration_is_78_and_the_manager_is_not_told_that_it_is_read
 def test_a_hook_that_hangs_delays_no_rotation_and_the_next_start_tells_it_again(bench: Bench) -> None:
     ran = bench.folder / "ran"
     hook = bench.folder / "hook"
-    hook.write_text(f"#!/bin/sh\ncat >> {ran}\nexec sleep 600\n", encoding="utf-8")
+    hook.write_text(f"#!/bin/sh\ncat >> {ran}\nexec sleep 30\n", encoding="utf-8")
     hook.chmod(0o755)
     configured(
         bench, TICK, f"notifications: [{{kind: exec, command: ['{hook}'], events: [rotation.started], timeout: 60s}}]"
