@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final, NamedTuple
+from types import FrameType
+from typing import Final, NamedTuple, Self
 
 import rotator
 from rotator.app import heads
@@ -326,8 +327,8 @@ def serve(
 def _holds(house: House, log: ServiceLog, manager: Manager) -> bool:
     """Lock the state; False when we are told to end while a command holds it."""
     said = False
-    with _ending(house):
-        while True:
+    with _Ending() as ending:
+        while not ending.asked:
             try:
                 house.ledger(f"{KIND} {place_of(house.database, house.environ)}", timedelta(0))
             except Busy as error:
@@ -343,19 +344,24 @@ def _holds(house: House, log: ServiceLog, manager: Manager) -> bool:
             else:
                 return True
             manager.alive()
-            if house.clock.wait(_LOOK_AGAIN, house.stop):
-                return False
+            house.clock.wait(_LOOK_AGAIN)
+        return False
 
 
-class _ending:  # noqa: N801 it is used as a word
-    """While the state is waited for, SIGTERM and SIGINT end the waiting."""
+class _Ending:
+    """While the state is waited for, SIGTERM and SIGINT say that it is not to be. They only set a flag: this thread may
+    be in the middle of anything when one comes."""
 
-    def __init__(self, house: House) -> None:
-        self._stop = house.stop
+    def __init__(self) -> None:
+        self.asked = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         signals = (signal.SIGTERM, signal.SIGINT)
-        self._before = {one: signal.signal(one, lambda *_: self._stop.set()) for one in signals}
+        self._before = {one: signal.signal(one, self._ask) for one in signals}
+        return self
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
 
     def __exit__(self, *_: object) -> None:
         for one, handler in self._before.items():
