@@ -7,8 +7,9 @@ logged: lines are made of audit records and of the messages of our own errors, w
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
 
 from rotator.app.logging import Speaker
 from rotator.engine import Report
@@ -37,7 +38,7 @@ class ServiceLog:
             if event in _NOTED:
                 say = self._speaker.warning
             facts = {key: record[key] for key in _KEYS if record[key] is not None}
-            say(event, seq=record["seq"], actor=record["actor"], **facts)
+            _said(say, event, seq=record["seq"], actor=record["actor"], **facts)
 
     def visited(self, report: Report) -> None:
         """Say what hindered a visit, unless it is what hindered the one before."""
@@ -54,8 +55,14 @@ class ServiceLog:
 
     def say(self, event: str, **facts: str | int) -> None:
         """Say one thing."""
-        self._speaker.info(event, **facts)
+        _said(self._speaker.info, event, **facts)
 
     def trouble(self, event: str, error: RotatorError, **facts: str | int) -> None:
         """Say what went wrong, and what to do about it."""
-        self._speaker.warning(event, code=error.code, message=error.message, hint=error.hint, **facts)
+        _said(self._speaker.warning, event, code=error.code, message=error.message, hint=error.hint, **facts)
+
+
+def _said(say: Callable[..., object], event: str, **facts: Any) -> None:
+    """Say it, if anybody listens: a log that nobody takes any more, or that is full, ends no rotation."""
+    with suppress(OSError, ValueError):
+        say(event, **facts)

@@ -7,6 +7,7 @@ import threading
 
 import click
 
+from rotator.cli.failing import let_go_of
 from rotator.cli.lazy import Command
 from rotator.cli.opening import opened
 from rotator.cli.options import talk_of
@@ -34,4 +35,7 @@ def daemon(ctx: click.Context, once: bool) -> int:
     talk = talk_of(ctx)
     with opened(talk, stop=threading.Event()) as house:
         log = ServiceLog(speaker(sys.stderr, house.clock, plain=sys.stderr.isatty()))
-        return serve(house, log, own(talk.environ), companions)
+        try:
+            return serve(house, log, own(talk.environ), companions)
+        finally:
+            let_go_of(sys.stderr)

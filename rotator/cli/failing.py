@@ -5,9 +5,10 @@ Values never get here: messages of our own errors are clean, and of any other er
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
@@ -46,7 +47,7 @@ def explain(talk: Talk, error: BaseException) -> int:
             talk.complain("rotator: interrupted; nothing was begun.")
             return INTERRUPTED
         case BrokenPipeError():
-            _let_go_of_output()
+            _nowhere(sys.stdout)
             return FAILED
         case _:
             _unexpected(talk, error)
@@ -83,9 +84,14 @@ def _unexpected(talk: Talk, error: BaseException) -> None:
     )
 
 
-def _let_go_of_output() -> None:
-    """Whoever read our output has left: make sure that nothing complains about it while Python shuts down."""
+def let_go_of(stream: TextIO) -> None:
+    """See that nothing complains about a stream while Python shuts down, when whoever read it has left."""
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stream.flush()
     except (OSError, ValueError):
-        return
+        _nowhere(stream)
+
+
+def _nowhere(stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ import pytest
 
 from rotator.clock import SystemClock
 from rotator.persistence.lock import StateLock
-from tests.e2e.cli_bench import Bench, bench
+from tests.e2e.cli_bench import COMMAND, Bench, bench
 from tests.e2e.daemon_bench import Service, service, until
 from tests.servers.rude_server import answering, rude_server
 
@@ -228,6 +229,20 @@ def test_a_port_that_is_taken_is_told_and_rotations_go_on(bench: Bench) -> None:
             until("the status says so", lambda: [said for said in one.said("STATUS=") if "web does not work" in said])
             assert one.stopped() == 0
     assert failed["companion"] == "web"
+
+
+def test_a_log_that_nobody_reads_any_more_ends_no_rotation(bench: Bench) -> None:
+    configured(bench, TICK)
+    hears, says = os.pipe()
+    os.close(hears)
+    process = subprocess.Popen([*COMMAND, "daemon"], cwd=bench.folder, env=bench.environ, stdout=says, stderr=says)
+    os.close(says)
+    try:
+        until("it has rotated", lambda: "promoted" in bench.run("history", ONE).out)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_it_stays_up_while_the_issuer_is_away(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from rotator.sandbox.weather import Weather
 from rotator.sandbox.world import KONTROLLE_PROD
 from tests.e2e.cli_bench import COMMAND
 from tests.e2e.confined import NOBODY
+from tests.e2e.daemon_bench import Service, until
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "rotator.service"
@@ -83,20 +85,29 @@ class Cell:
         done = subprocess.run(
             [sys.executable, "-m", "tests.e2e.confined", str(UNIT), str(self.folder), *command],
             cwd=self.folder,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "HOME": str(self.folder),
-                "ROTATOR_CONFIG": str(self.folder / "config.yaml"),
-                "CONFINED_BY": str(said),
-            },
+            env=self._environ(said),
             capture_output=True,
             text=True,
             check=False,
         )
         self.enforced = frozenset(said.read_text(encoding="ascii").split())
         return done
+
+    def service(self) -> Service:
+        """Return the service, confined; a context manager."""
+        self._hand_over()
+        command = [sys.executable, "-m", "tests.e2e.confined", str(UNIT), str(self.folder), *COMMAND, "daemon"]
+        return Service(self.folder, self._environ(self.folder.parent / "enforced"), command)
+
+    def _environ(self, said: Path) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(self.folder),
+            "ROTATOR_CONFIG": str(self.folder / "config.yaml"),
+            "CONFINED_BY": str(said),
+        }
 
     def _hand_over(self) -> None:
         if os.geteuid() == 0:
@@ -148,6 +159,18 @@ def test_it_rotates_in_there(cell: Cell) -> None:
     assert item["outcome"] == "promoted"
     assert item["new_key_id"] not in before
     assert item["new_key_id"] in {one.key_id for one in cell.sandbox.directory.live(KONTROLLE_PROD)}
+
+
+def test_the_service_rotates_in_there_under_a_manager(cell: Cell) -> None:
+    config = cell.folder / "config.yaml"
+    config.write_text(config.read_text(encoding="utf-8") + "service: {tick: 1s}\n", encoding="utf-8")
+    with cell.service() as one:
+        one.ready().has("rotation.finished", credential="kontrolle-plus-prod", reason="promoted")
+        until("it is said what it does", lambda: one.said("STATUS=2 tracked"))
+        one.signal(signal.SIGHUP)
+        one.has("config.loaded", 2)
+        assert one.stopped() == 0
+    assert one.said("STOPPING=1") == ["STOPPING=1"]
 
 
 def test_it_remembers_the_boot_it_rotated_in_so_that_a_grace_survives_a_restart(cell: Cell) -> None:

@@ -60,6 +60,7 @@ class State:
     tape: Tape = field(default_factory=Tape)
     stop: threading.Event = field(default_factory=threading.Event)
     said: list[tuple[str, str, str]] = field(default_factory=list)
+    lost: bool = False  # its file is gone: what it had begun is settled by others
 
     def kit(self, credential: Credential | None = None) -> Kit:
         """Return the kit for one credential, every port on the tape."""
@@ -241,12 +242,13 @@ class World:
         named = {self.main_key()} | {
             version.key_id
             for state in self.states
+            if not state.lost
             for version in (self._tracked(state).versions if self._tracked(state) else ())
         }
         strangers = self.live_ours() - {one for one in named if one}
         if strangers:
             found.append(f"I7: nobody names {sorted(strangers)}")
-        for state in self.states:
+        for state in (one for one in self.states if not one.lost):
             left = [one for one in state.ledger.intents.values() if one.outcome in (None, Outcome.UNKNOWN)]
             found += [f"I26: intent {one.act} of {one.key_id or one.tag} has no outcome" for one in left]
             tracked = self._tracked(state)
