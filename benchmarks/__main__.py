@@ -15,6 +15,7 @@ NAMES: Final = {
     "start": "how soon commands answer, and what they import",
     "planning": "planning a hundred thousand credentials",
     "scraping": "a scrape of ten thousand credentials",
+    "service": "the service with ten thousand credentials, and a tick with a million",
     "rotations": "rotations a second, beside a script that makes only the needed calls",
     "together": "what runs at the same time, and who waits for whom",
     "audit": "walking and filtering a million audit records",

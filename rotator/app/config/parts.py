@@ -200,6 +200,13 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
+    def model_post_init(self, _context: Any, /) -> None:
+        """Forget which keys were given: nobody asks, and with 10,000 credentials the sets weigh 19 MB."""
+        object.__setattr__(self, "__pydantic_fields_set__", _NOT_KEPT)
+
+
+_NOT_KEPT: set[str] = set()
+
 
 def tagged(key: str) -> Discriminator:
     """Tell the variants of a section apart by the text under `key`."""
