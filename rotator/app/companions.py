@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from rotator.app.checkpointing import Checkpointing
 from rotator.app.companion import Companion
-from rotator.app.handover.caller import place_of
+from rotator.app.handover.acts import ACTS
+from rotator.app.handover.caller import READERS, for_readers, place_of
 from rotator.app.handover.desk import Desk
+from rotator.app.handover.reads import READS
 from rotator.app.mirroring import Mirroring
 from rotator.app.notifying import Notifying
 from rotator.app.serving import Serving
@@ -19,5 +21,7 @@ if TYPE_CHECKING:
 
 def companions(house: House, daemon: Daemon) -> list[Companion]:
     """Return a new companion of each kind for this house."""
-    desk = Desk(lambda: daemon.house, place_of(house.database, house.environ))
-    return [desk, Serving(house, daemon), Checkpointing(house), Mirroring(house), Notifying(house)]
+    place = place_of(house.database, house.environ)
+    changes = Desk(lambda: daemon.house, place, ACTS)
+    looks = Desk(lambda: daemon.house, for_readers(place), READS, READERS)
+    return [changes, looks, Serving(house, daemon), Checkpointing(house), Mirroring(house), Notifying(house)]

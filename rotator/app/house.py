@@ -25,7 +25,7 @@ from rotator.app.counting import Calls, CountedProvider
 from rotator.app.installs import Installs
 from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, key_is_to_be_made, owners, require
-from rotator.app.state import see_whose_it_is
+from rotator.app.state import may_read, see_whose_it_is
 from rotator.app.visitors import Thorough, Visitors, new_crew
 from rotator.clock import Clock, SystemClock
 from rotator.errors import Busy, Misconfigured, Refused, RotatorError, StateUnusable
@@ -187,6 +187,11 @@ class House:
     def database(self) -> Path:
         """Return the file of the state."""
         return self.config.state.database
+
+    @property
+    def readable(self) -> bool:
+        """Say whether this user may read the state, or see that there is none yet."""
+        return may_read(self.database)
 
     @property
     def observing(self) -> bool:

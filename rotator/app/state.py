@@ -253,6 +253,14 @@ class Onlooker:
         return self._reader.head() if self._reader is not None else Head(0, "0" * 64)
 
 
+def may_read(database: Path) -> bool:
+    """Say whether this user may read the state, or see that there is none yet."""
+    nearest = next((folder for folder in database.parents if os.access(folder, os.F_OK)), database.parent)
+    if not os.access(nearest, os.X_OK):
+        return False
+    return not os.access(database, os.F_OK) or os.access(database, os.R_OK)
+
+
 def see_whose_it_is(database: Path, uid: int | None = None) -> None:
     """Raise Misconfigured when the state belongs to another user: what we wrote there, he could not write any more.
 

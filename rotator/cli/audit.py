@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -70,9 +70,15 @@ def list_(ctx: click.Context, /, last: int | None, **wanted: Any) -> int:
     talk = talk_of(ctx)
     most = SCREENFUL if last is None and talk.out.terminal else last
     with opened(talk) as house:
-        found = auditing.audit_stream(house, auditing.Filter(**wanted), last=most)
+        found: Iterable[Mapping[str, Any]]
+        if house.readable:
+            found = auditing.audit_stream(house, auditing.Filter(**wanted), last=most)
+        else:
+            from rotator.app.handover.reads import looked
+
+            found = looked(house, "records", last=most, **wanted).items
         count = show_all(talk, "AuditList", found, partial(audit_lines, whole=talk.verbose))
-        kept = auditing.first_kept(house)
+        kept = auditing.first_kept(house) if house.readable else 0
     if kept > 1 and last is None:
         talk.say(f"Records 1 to {kept - 1} were exported and pruned: rotator audit verify")
     if last is None and most is not None and count == most:
@@ -89,7 +95,13 @@ def show(ctx: click.Context, seq: int) -> int:
 
     talk = talk_of(ctx)
     with opened(talk) as house:
-        found = auditing.audit_show(house, seq)
+        found: Records
+        if house.readable:
+            found = auditing.audit_show(house, seq)
+        else:
+            from rotator.app.handover.reads import looked
+
+            found = looked(house, "record", seq=seq)
     talk.show("AuditList", found.items, lambda page: record_lines(found.items, page))
     return found.exit_status
 

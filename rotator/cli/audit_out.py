@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -21,6 +21,9 @@ from rotator.cli.opening import opened, stoppable
 from rotator.cli.options import talk_of, yes
 from rotator.cli.talk import Format
 from rotator.errors import Refused
+
+if TYPE_CHECKING:
+    from rotator.app.pruning import Pruned
 
 FORMS: Final = ("jsonl", "csv", "cef", "syslog", "ocsf", "ecs")
 
@@ -91,13 +94,13 @@ def prune(ctx: click.Context, before: datetime, out: Path) -> int:
     Needs `audit.signing_key`. The chain verifies from the seal on; the segment by itself, or with the state:
     rotator audit verify --segment FILE
     """
-    from rotator.app import pruning
+    from rotator.app.handover.caller import carried
 
     talk = talk_of(ctx)
     if not agreed(talk, f"Remove the records before {before:%Y-%m-%d %H:%M} UTC, once they are in {out}?"):
         return 1
     with opened(talk) as house:
-        found = pruning.prune(house, before, out)
+        found: Pruned = carried(house, "prune", before=before, out=str(out.absolute()))
     if found.finished:
         talk.say(f"{found.finished} records that an earlier prune had left were removed.")
     if found.seal is None:

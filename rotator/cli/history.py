@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ from rotator.cli.page import BOLD, GREEN, RED, YELLOW, Page
 from rotator.cli.table import Column, render
 from rotator.cli.times import NOTHING, When, took
 from rotator.cli.words import HELD
+
+if TYPE_CHECKING:
+    from rotator.app.watching import Told
 
 SHORT_ID: Final = 8
 """So much of a rotation's id tells it from the others of one credential. In a pipe it stands whole."""
@@ -50,7 +53,13 @@ def history(ctx: click.Context, name: str, limit: int) -> int:
 
     talk = talk_of(ctx)
     with opened(talk) as house:
-        found = watching.history(house, name, limit=limit)
+        found: Told
+        if house.readable:
+            found = watching.history(house, name, limit=limit)
+        else:
+            from rotator.app.handover.reads import looked
+
+            found = looked(house, "history", name=name, limit=limit)
         when = When(house.clock.now(), exact=talk.verbose)
     talk.show("HistoryList", found.items, lambda page: history_lines(found.items, page, when))
     return found.exit_status

@@ -47,7 +47,13 @@ def plan(ctx: click.Context, names: tuple[str, ...], days: int) -> int:
 
     talk = talk_of(ctx)
     with opened(talk) as house:
-        found = planning.plan(house, names, span=timedelta(days=days))
+        found: Planned
+        if house.readable:
+            found = planning.plan(house, names, span=timedelta(days=days))
+        else:
+            from rotator.app.handover.reads import looked
+
+            found = looked(house, "plan", names=list(names), days=days)
     when = When(found.start, exact=talk.verbose)
     talk.show("PlanList", found.items, lambda page: _screen(found, page, when))
     return found.exit_status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from rotator.cli.page import GREEN, RED, YELLOW, Page
 from rotator.cli.table import Column, render
 from rotator.cli.times import NOTHING, When, moment_of
 from rotator.cli.words import short_key
+
+if TYPE_CHECKING:
+    from rotator.app.watching import Watched
 
 _COLOURS = {
     "ok": GREEN,
@@ -50,7 +53,13 @@ def status(ctx: click.Context, names: tuple[str, ...], check: bool) -> int:
 
     talk = talk_of(ctx)
     with opened(talk) as house:
-        found = watching.status(house, names, check=check)
+        found: Watched
+        if house.readable:
+            found = watching.status(house, names, check=check)
+        else:
+            from rotator.app.handover.reads import looked
+
+            found = looked(house, "status", names=list(names), check=check)
         when = When(house.clock.now(), exact=talk.verbose)
     remarks = [(one.name, one.message, one.hint) for one in found.remarks]
     talk.show("StatusList", found.items, lambda page: status_lines(found.items, remarks, page, when))

@@ -8,18 +8,25 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rotator.app import watching
+from rotator.app.handover import caller, reads
+from rotator.app.house import House
+from rotator.cli import status
+from rotator.cli.main import main
+from rotator.persistence import lock
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Weather
 from tests.e2e.cli_bench import Bench, bench
 from tests.e2e.daemon_bench import Service, service, until
 
-__all__ = ["bench"]
+__all__ = ["bench", "caller", "lock", "reads", "status"]
 
 pytestmark = pytest.mark.slow
 
@@ -253,14 +260,68 @@ def test_a_member_of_the_group_is_served_in_his_own_name_and_a_stranger_is_not()
         assert [(record["credential"], record["actor"]) for record in resumed] == [(ONE, "nobody")]
 
 
-def _ask_as(bench: Bench, place: Path, uid: int) -> str:
+def test_who_may_only_look_is_answered_and_can_change_nothing() -> None:
+    with shared() as (bench, run):
+        assert bench.run("pause", "--all", "--yes").code == 0
+        with service(bench.folder, bench.environ, RUNTIME_DIRECTORY=str(run)) as one:
+            one.ready()
+            place = run / "rotator.read.sock"
+            until("it listens", place.is_socket)
+            assert place.stat().st_mode & 0o777 == 0o660
+            looking = {"RUNTIME_DIRECTORY": str(run)}
+            if os.geteuid() == 0:
+                os.chown(place, 0, NOBODY)
+                answer = _ask_as(bench, place, NOBODY, act="status", given={"names": [], "check": False})
+                assert json.loads(answer)["done"]["is"] == "Watched"
+                refused = json.loads(_ask_as(bench, place, NOBODY))["failed"]["of"]
+                assert refused["code"] == "other_version", "it is none of the questions that are answered here"
+                bench.folder.chmod(0o700)
+                done = _run_as(bench, NOBODY, "status", "-o", "json", **looking)
+                assert [item["state"] for item in json.loads(done)["items"]] == ["paused", "paused"]
+            assert one.stopped() == 0
+        assert not records(bench, "--event", "rotation.resumed")
+
+
+def _run_as(bench: Bench, uid: int, *args: str, **environ: str) -> str:
+    """Run the command line in a fork, as another user who may read the configuration and nothing else of it."""
+    config = bench.folder.parent / "config.yaml"
+    config.write_text((bench.folder / "config.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("sqlite:///", f"sqlite:///{bench.folder}/"), encoding="utf-8"
+    )
+    config.chmod(0o644)
+    with House.open(str(config), environ={}, argv=()) as house:  # whoever it becomes cannot import anything later
+        watching.status(house, [])
+        assert house.builder is not None
+    hears, says = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            os.dup2(says, 1)
+            sys.stdout = os.fdopen(1, "w", closefd=False)
+            os.environ.update(environ, ROTATOR_CONFIG=str(config))
+            main(["--config", str(config), *args])
+        finally:
+            sys.stdout.flush()
+            os._exit(0)
+    os.close(says)
+    with os.fdopen(hears, "rb") as answer:
+        said = answer.read().decode()
+    os.waitpid(child, 0)
+    return said
+
+
+def _ask_as(bench: Bench, place: Path, uid: int, *, act: str = "resume", given: object = None) -> str:
     """Ask over the socket as another user, who claims to be root still. Returns the answer, or the kind of refusal.
 
     A fork: another user can perhaps not even read the interpreter's files.
     """
-    given = {"names": [ONE], "note": ""}
+    given = {"is": "map", "of": given or {"names": [ONE], "note": ""}}
     state = str(bench.folder / "rotator.db")
-    question = {"rotator": 1, "act": "resume", "given": given, "state": state, "sudo_uid": "0"}
+    question = {"rotator": 1, "act": act, "given": given, "state": state, "sudo_uid": "0"}
     hears, says = os.pipe()
     child = os.fork()
     if child == 0:
@@ -272,7 +333,7 @@ def _ask_as(bench: Bench, place: Path, uid: int) -> str:
                 one.connect(str(place))
                 one.sendall(json.dumps(question).encode() + b"\n")
                 os.write(says, one.makefile("rb").readline())
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  it is told to the parent
             os.write(says, type(error).__name__.encode())
         finally:
             os._exit(0)

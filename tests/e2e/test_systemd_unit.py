@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.app.handover.caller import READERS
 from tests.e2e.unit_file import Unit, read_unit, seconds
 
 FOLDER = Path(__file__).parents[2] / "systemd"
@@ -129,7 +130,8 @@ def test_systemd_finds_nothing_wrong_and_little_exposed(tmp_path: Path, unit: Un
 
 def test_user_and_folders_are_made_as_the_unit_needs_them(tmp_path: Path, unit: Unit) -> None:
     user = _lines("rotator.sysusers")
-    assert [line.split()[:3] for line in user] == [["u", one(unit, "User"), "-"]]
+    name = one(unit, "User")
+    assert [line.split()[:3] for line in user] == [["g", READERS, "-"], ["u", name, "-"], ["m", name, READERS]]
     made = {line.split()[1]: line.split()[2:5] for line in _lines("rotator.tmpfiles")}
     assert made["/etc/rotator"] == ["0750", "root", one(unit, "Group")]
     assert made["/etc/credstore.encrypted"] == ["0700", "root", "root"]

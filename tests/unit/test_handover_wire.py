@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from rotator.app.handover.wire import Line, pack, unpack
 from rotator.app.keeping import Kept
+from rotator.app.planning import Planned
+from rotator.app.pruning import Pruned
 from rotator.app.reading import Fetched
 from rotator.app.results import Remark, Trouble
 from rotator.app.rotating import Rotated
@@ -80,6 +82,13 @@ def test_a_frame_may_come_in_pieces_and_several_at_once() -> None:
         theirs.sendall(b"x" * 5000)
         with pytest.raises(ValueError, match="too long"):
             line.receive(1000)
+
+
+def test_what_was_pruned_travels_with_its_seal_and_the_times_of_a_plan_as_times() -> None:
+    when = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    seal = unpack(pack(Planned((), (), (), when, when)))
+    assert (seal.start, seal.until) == (when, when)
+    assert unpack(pack(Pruned(None, 3, 1))) == Pruned(None, 3, 1)
 
 
 def test_an_item_with_a_key_of_our_own_language_is_only_an_item() -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from rotator.app import auditing, checking, items, judging, keeping, reading
+from rotator.app import auditing, checking, items, judging, keeping, pruning, reading
 from rotator.app.house import House
 from rotator.app.keeping import Ended, Farewell, Kept
 from rotator.app.results import Trouble, status_of_asked
@@ -66,6 +67,10 @@ def _accept(house: House, reason: str) -> auditing.Records:
     return auditing.audit_accept(house, reason)
 
 
+def _prune(house: House, before: datetime, out: str) -> pruning.Pruned:
+    return pruning.prune(house, before, Path(out))
+
+
 def _fetch(house: House, name: str, field: str, where: str) -> reading.Fetched:
     return reading.fetch(house, name, field, where)
 
@@ -118,6 +123,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "resume": _resume,
         "forget": _forget,
         "accept": _accept,
+        "prune": _prune,
         "fetch": _fetch,
     }
 )

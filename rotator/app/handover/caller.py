@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rotator.app.handover.acts import ACTS
-from rotator.app.handover.wire import VERSION, Line, unpack
+from rotator.app.handover.wire import VERSION, Line, pack, unpack
 from rotator.app.house import House
 from rotator.app.reading import Fetched
 from rotator.errors import Broken, Busy, Denied, RotatorError
@@ -30,8 +30,13 @@ BACK_WITHIN: Final = timedelta(seconds=60)
 RUNTIME: Final = Path("/run/rotator/rotator.sock")
 """Where the unit's daemon listens: its RuntimeDirectory=, see systemd.exec(5)."""
 
+READERS: Final = "rotator-readers"
+"""The group whose members may look, where there is one."""
+
 _LOOK: Final = timedelta(milliseconds=250)
-_REPEATABLE: Final = frozenset({"verify", "check", "pause", "resume", "follow"})
+_REPEATABLE: Final = frozenset(
+    {"verify", "check", "pause", "resume", "follow", "status", "plan", "history", "records", "record"}
+)
 """What may be asked for again when the answer was lost: doing it twice is doing it once."""
 
 
@@ -41,11 +46,32 @@ def place_of(database: Path, environ: Mapping[str, str]) -> Path:
     return Path(folder) / RUNTIME.name if folder else database.with_name(f"{database.name}.sock")
 
 
+def for_readers(place: Path) -> Path:
+    """Return where those are answered who may only look."""
+    return place.with_name(f"{place.stem}.read{place.suffix}")
+
+
+def reading_place(database: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return where a daemon answers somebody who may not read its state; None where nobody listens."""
+    place = for_readers(place_of(database, environ) if environ.get("RUNTIME_DIRECTORY") else RUNTIME)
+    return place if place.is_socket() else None
+
+
+def ask(house: House, place: Path, act: str, given: Mapping[str, Any]) -> Any:
+    """Have the daemon that listens there do one act, and follow it. Returns and raises what the act does."""
+    return _Call(house, place, act, given).made()
+
+
 def carried(house: House, act: str, **given: Any) -> Any:
     """Do an act of `ACTS`: in the daemon where there is one, else here. Returns and raises what the act does."""
     place = _daemon(house)
     if place is None:
-        return ACTS[act](house, **given)
+        try:
+            return ACTS[act](house, **given)
+        except Busy as error:  # a daemon may have been quicker to take the state; nothing was begun
+            place = _daemon(house) if error.code == "state_locked" else None
+            if place is None:
+                raise
     return _Call(house, place, act, given).made()
 
 
@@ -58,8 +84,9 @@ def _daemon(house: House) -> Path | None:
     """Return where the daemon on this state listens; None when there is none."""
     try:
         holder = house.builder.holder(house.database, house.clock)
-    except RotatorError:  # it is another user's
-        return RUNTIME if RUNTIME.is_socket() else None
+    except (RotatorError, OSError):  # it is another user's
+        place = place_of(house.database, house.environ) if house.environ.get("RUNTIME_DIRECTORY") else RUNTIME
+        return place if place.is_socket() else None
     if holder is None or not holder[1].startswith(KIND):
         return None
     said = holder[1].removeprefix(KIND).strip()
@@ -123,7 +150,12 @@ class _Call:
                 raise _gone_away(self._act)
 
     def _question(self) -> dict[str, Any]:
-        question = {"rotator": VERSION, "act": self._act, "given": self._given, "state": str(self._house.database)}
+        question = {
+            "rotator": VERSION,
+            "act": self._act,
+            "given": pack(self._given),
+            "state": str(self._house.database),
+        }
         sudo = self._house.environ.get("SUDO_UID")
         return {**question, "sudo_uid": sudo} if sudo and os.geteuid() == 0 else question
 

@@ -7,17 +7,18 @@ Who may ask is said by the owner, group and mode of the socket (unix(7)); in who
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from rotator.app.actor import actor_of
-from rotator.app.handover.acts import ACTS
-from rotator.app.handover.wire import VERSION, Frame, Line, pack
+from rotator.app.handover.acts import Act
+from rotator.app.handover.wire import VERSION, Frame, Line, pack, unpack
 from rotator.app.house import House
 from rotator.app.reading import Fetched
 from rotator.errors import Broken, Busy, Misconfigured, Refused, RotatorError
@@ -41,9 +42,12 @@ class Desk:
 
     name = "desk"
 
-    def __init__(self, house: Callable[[], House], place: Path) -> None:
-        """Prepare. house: returns the one in force. place: of the socket; who may write to it may ask."""
-        self._house, self._place = house, place
+    def __init__(self, house: Callable[[], House], place: Path, acts: Mapping[str, Act], group: str = "") -> None:
+        """Prepare. house: returns the one in force. place: of the socket; who may write to it may ask for these acts.
+
+        group: whom the socket is given to, where there is such a group and this user is a member of it.
+        """
+        self._house, self._place, self._acts, self._group = house, place, acts, group
         self._listener: socket.socket | None = None
         self._callers: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -61,6 +65,7 @@ class Desk:
                 listener.bind(str(self._place))
             finally:
                 os.umask(before)
+            self._give_to_its_group()
             listener.listen(128)
         except OSError as error:
             listener.close()
@@ -71,6 +76,11 @@ class Desk:
             ) from None
         self._listener = listener
         threading.Thread(target=self._listen, args=(listener,), name="desk", daemon=True).start()
+
+    def _give_to_its_group(self) -> None:
+        with contextlib.suppress(KeyError, PermissionError):
+            if self._group:
+                os.chown(self._place, -1, grp.getgrnam(self._group).gr_gid)
 
     def stop(self) -> None:
         """Hang up on everybody; what they asked for is settled by the next start."""
@@ -134,7 +144,7 @@ class Desk:
             return _failed(_unforeseen(error))
 
     def _do(self, frame: Frame, line: Line, uid: int) -> object:
-        act, given = ACTS.get(str(frame.get("act"))), frame.get("given")
+        act, given = self._acts.get(str(frame.get("act"))), unpack(frame.get("given"))
         if frame.get("rotator") != VERSION or act is None or not isinstance(given, dict):
             raise _other_version()
         house = self._house()

@@ -10,7 +10,7 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rotator import errors
@@ -18,12 +18,15 @@ from rotator.app.auditing import Records
 from rotator.app.checking import Checked
 from rotator.app.judging import Orphaned, Verified
 from rotator.app.keeping import Ended, Kept
-from rotator.app.reading import Fetched
+from rotator.app.planning import Planned
+from rotator.app.pruning import Pruned
 from rotator.app.results import Remark, Trouble
 from rotator.app.rotating import Rotated
 from rotator.app.usage import UsageFault
+from rotator.app.watching import Told, Watched
 from rotator.errors import Broken, RotatorError, Transient
 from rotator.finding import Finding, Severity
+from rotator.seals import Seal
 
 VERSION: Final = 1
 """Of this language; both sides must speak the same, and come from one installation anyway."""
@@ -35,7 +38,10 @@ Frame = dict[str, Any]
 
 _CLASSES: Final = {
     one.__name__: one
-    for one in (Rotated, Kept, Ended, Verified, Orphaned, Records, Checked, Finding, Remark, Trouble, Fetched)
+    for one in (
+        *(Rotated, Kept, Ended, Verified, Orphaned, Records, Checked, Finding, Remark, Trouble),
+        *(Watched, Told, Planned, Pruned, Seal),
+    )
 }
 _ERRORS: Final = {
     **{
@@ -55,6 +61,8 @@ def pack(thing: object) -> Any:
         return {"is": "Severity", "of": thing.value}
     if isinstance(thing, str):
         return str(thing)
+    if isinstance(thing, datetime):
+        return {"is": "time", "of": thing.isoformat()}
     if isinstance(thing, tuple):
         return {"is": "tuple", "of": [pack(one) for one in thing]}
     if isinstance(thing, list):
@@ -83,6 +91,8 @@ def unpack(found: Any) -> Any:
             return {key: unpack(value) for key, value in of.items()}
         case "error" if isinstance(of, dict):
             return _error(of)
+        case "time":
+            return datetime.fromisoformat(str(of))
         case "Severity":
             return Severity(str(of))
         case str() if kind in _CLASSES and isinstance(of, dict):
