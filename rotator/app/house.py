@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -24,11 +24,11 @@ from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
 from rotator.app.counting import Calls, CountedProvider
 from rotator.app.installs import Installs
 from rotator.app.logging import keep_libraries_quiet
-from rotator.app.needs import Owner, key_is_to_be_made, owners, require
+from rotator.app.needs import Owner, field_of, key_is_to_be_made, key_of, owners, require
 from rotator.app.state import may_read, see_whose_it_is
 from rotator.app.visitors import Thorough, Visitors, new_crew
 from rotator.clock import Clock, SystemClock
-from rotator.errors import Busy, Misconfigured, Refused, RotatorError, StateUnusable
+from rotator.errors import Busy, Refused, RotatorError, StateUnusable
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential
 from rotator.ports import Ledger, Progress, Prover, Provider, Store
@@ -120,14 +120,9 @@ class House:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             if kind is None and self._writer is not None:
-                from rotator.app.mirroring import leave
+                from rotator.app.leaving import leave
 
                 leave(self, self._writer, self._stores)
-                if self.visitors is None:  # a daemon has told all along
-                    from rotator.app.notifying import tell_at_the_end
-
-                    with suppress(RotatorError):
-                        tell_at_the_end(self, self._writer)
         finally:
             self.close()
 
@@ -170,6 +165,7 @@ class House:
         try:
             yield guest
         finally:
+            guest.close_reader_unless(self._reader)
             with self._lock:
                 self._guests.remove(guest)
 
@@ -248,15 +244,7 @@ class House:
 
     def _from_store(self, reference: Reference) -> Secret:
         fields = self.store(reference.store, Use.LOOK).consumers.read(reference.name).fields
-        found = fields.secret(reference.field) if fields is not None else None
-        if found is None:
-            what = "there is no such document" if fields is None else "the document has no such field"
-            raise Misconfigured(
-                f"{self.loaded.locate(reference)}{reference}: {what}.",
-                hint="Write it there, or correct the reference.",
-                code="secret_missing",
-            )
-        return found
+        return field_of(fields, reference, self.loaded.locate(reference))
 
     # --------------------------------------------------------------------------------------------------------- parts
 
@@ -283,23 +271,13 @@ class House:
             key, passing = None, False
             if isinstance(section, EmbeddedStore):
                 passing = use is Use.LOOK and key_is_to_be_made(section)
-                key = self._key(section, use)
+                key = key_of(section, self.resolver, may_make=use is Use.CHANGE)
             made = self.builder.store(name, section, key)
             store = SteadyStore(made, Again(self.clock, self.stop))
             self._opened.callback(made.close)
             if not passing:
                 self._stores[name] = store
             return store
-
-    def _key(self, section: EmbeddedStore, use: Use) -> Secret:
-        """Return the key of an embedded store. It is made only for a store that does not exist yet, or all is lost."""
-        from rotator.stores.embedded import new_key
-
-        if not key_is_to_be_made(section):
-            return self.resolver.resolve(section.key)
-        if use is Use.LOOK:
-            return new_key()  # fits nothing, and there is nothing that it would have to fit
-        return self.resolver.resolve_or_create(section.key, f"{new_key().reveal()}\n".encode)
 
     def provider(self, name: str) -> Provider:
         """Return the provider of that name, whose lists are repeated when they fail by chance."""
@@ -352,6 +330,11 @@ class House:
                     raise
                 self._reading = opened
             return self._reader
+
+    def close_reader_unless(self, shared: Reader | None) -> None:
+        """Let go of the state that is read, but not of what another house reads too."""
+        if self._reader is not shared:
+            self.close_reader()
 
     def close_reader(self) -> None:
         """Let go of the state that is read; the next `reader()` opens it anew."""

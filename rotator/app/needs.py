@@ -14,6 +14,7 @@ from rotator.app.config.checks import references
 from rotator.app.config.systems import EmbeddedStore
 from rotator.errors import Misconfigured
 from rotator.model import Credential
+from rotator.secret import Fields, Secret
 
 
 class Owner(NamedTuple):
@@ -86,3 +87,24 @@ def key_is_to_be_made(section: EmbeddedStore) -> bool:
         return True
     except OSError:
         return False
+
+
+def key_of(section: EmbeddedStore, resolver: Resolver, *, may_make: bool) -> Secret:
+    """Return the key of an embedded store. It is made only for a store that does not exist yet, or all is lost."""
+    from rotator.stores.embedded import new_key
+
+    if not key_is_to_be_made(section):
+        return resolver.resolve(section.key)
+    if not may_make:
+        return new_key()  # fits nothing, and there is nothing that it would have to fit
+    return resolver.resolve_or_create(section.key, f"{new_key().reveal()}\n".encode)
+
+
+def field_of(fields: Fields | None, reference: Reference, where: str) -> Secret:
+    """Return the field that a `vault:` reference names. where: it stands, for the message. Raises Misconfigured."""
+    found = fields.secret(reference.field) if fields is not None else None
+    if found is None:
+        what = "there is no such document" if fields is None else "the document has no such field"
+        hint = "Write it there, or correct the reference."
+        raise Misconfigured(f"{where}{reference}: {what}.", hint=hint, code="secret_missing")
+    return found
