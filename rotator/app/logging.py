@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
-from typing import Any, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from rotator.clock import Clock
 
@@ -48,10 +48,15 @@ def speaker(stream: TextIO, clock: Clock, *, plain: bool) -> Speaker:
     return made
 
 
+_FOR_A_PERSON: Final = ("credential", "outcome", "reason", "detail", "message", "hint")
+
+
 def _plain(_logger: object, _level: str, event: MutableMapping[str, Any]) -> str:
-    """Return a line for a person: time, event and credential, then the rest as `key=value`."""
-    first = [str(event.pop(key)) for key in ("time", "event")]
-    name, level = event.pop("credential", None), event.pop("level")
-    said = [*first, *([str(name)] if name else []), *(f"{key}={value}" for key, value in event.items())]
-    line = "  ".join(said) if level == "info" else f"{'  '.join(said)}  ({level})"
+    """Return a line for a person: the hour, what happened to whom, and what to do; not what is only intended."""
+    import structlog
+
+    if event.get("outcome") == "intended":
+        raise structlog.DropEvent
+    said = (str(event[key]) for key in _FOR_A_PERSON if event.get(key))
+    line = "  ".join((str(event["time"])[11:19], f"{event['event']:<17}", *said))
     return "".join(one if one.isprintable() else " " for one in line)
