@@ -36,7 +36,7 @@ from rotator.model import Credential, Event, EventName, RotationOutcome
 from rotator.outlook import LONGEST_SLEEP
 from rotator.timing import plus
 
-PATIENCE: Final = timedelta(seconds=12)
+PATIENCE: Final = timedelta(seconds=8)
 """How long the step in hand is waited for when the service is to end; systemd is told the rest by the unit."""
 
 _LOOK_AGAIN: Final = timedelta(milliseconds=250)

@@ -102,9 +102,11 @@ class Loop(BaseScheduler):  # type: ignore[misc]  # it has no types
             os.write(self._write, b"\0")
 
     def close(self) -> None:
-        """Give the pipe back."""
-        os.close(self._read)
-        os.close(self._write)
+        """Give the pipe back. Whoever wakes the loop after this writes to nobody, not to what has that number then."""
+        read, write = self._read, self._write
+        self._read = self._write = -1
+        os.close(read)
+        os.close(write)
 
     def _turn(self) -> None:
         while self._asked and not self._ended:

@@ -97,3 +97,16 @@ def test_a_job_that_fails_ends_the_loop_with_its_failure() -> None:
     with pytest.raises(ZeroDivisionError):
         loop.run({})
     loop.close()
+
+
+def test_whoever_wakes_a_loop_that_is_closed_writes_to_nobody() -> None:
+    loop = Loop()
+    loop.close()
+    hears, says = os.pipe()  # these get the numbers that the loop had
+    loop.soon("late", lambda: None)
+    loop.end()
+    os.set_blocking(hears, False)
+    with pytest.raises(BlockingIOError):
+        os.read(hears, 1)
+    os.close(hears)
+    os.close(says)
