@@ -7,7 +7,6 @@ at least once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -15,12 +14,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from rotator.app import checkpoints
+from rotator.app.aside import Aside
 from rotator.app.house import House
 from rotator.app.results import Remark
 from rotator.app.state import Reader, Writer
 from rotator.clock import elapsed
 from rotator.errors import RotatorError
-from rotator.kit import Interrupted
 from rotator.ports import Store
 
 if TYPE_CHECKING:
@@ -105,53 +104,18 @@ def remarks_on_mirrors(house: House, reader: Reader | None) -> Iterator[Remark]:
             )
 
 
-class Mirroring:
-    """A `Companion` that hands over records soon after they were written."""
+class Mirroring(Aside):
+    """A `Companion` that hands over records soon after they were written, and once more at the end."""
 
     name = "audit mirror"
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._stop = threading.Event()
-        self._new = threading.Event()
-        self._trouble: str | None = None
-        self._thread = threading.Thread(target=self._work, name="audit mirror", daemon=True)
+    once_more = True
 
     def start(self) -> None:
         """Begin."""
-        self._house.ledger().listen(lambda _: self._new.set())
-        self._new.set()
-        self._thread.start()
+        self.house.ledger().listen(lambda _: self.wake())
+        self.wake()
+        super().start()
 
-    def stop(self) -> None:
-        """Hand over what there is, and end. A receiver that hangs is waited for a second or two."""
-        self._stop.set()
-        self._new.set()
-        if self._thread.is_alive():
-            self._thread.join(2)
-
-    def reloaded(self, house: House) -> None:
-        """Go on with a new configuration."""
-        self._house = house
-        self._new.set()
-
-    def beat(self) -> str | None:
-        """Return which copy takes no records, or None; each time it is tried again."""
-        if self._trouble is not None:
-            self._new.set()
-        return self._trouble
-
-    def _work(self) -> None:
-        last = False
-        while not last:
-            self._new.wait()
-            last = self._stop.is_set()
-            self._new.clear()
-            try:
-                self._trouble = hand_over(self._house, self._house.ledger())
-            except Interrupted:
-                return
-            except RotatorError as error:
-                self._trouble = error.code
-            except Exception as error:  # noqa: BLE001  a thread that ends unseen would copy nothing ever again
-                self._trouble = type(error).__name__
+    def work(self) -> str | None:
+        """Hand over what there is. Returns which copy takes no records."""
+        return hand_over(self.house, self.house.ledger())

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from rotator.app.aside import Aside
 from rotator.app.config.telling import CommandReceiver, Receiver, WebhookReceiver
 from rotator.app.house import House
 from rotator.app.results import Remark
 from rotator.app.state import Reader, Record, Writer
 from rotator.clock import elapsed
-from rotator.errors import RotatorError
-from rotator.kit import Interrupted
 from rotator.model import Event, EventName
 from rotator.timing import plus, spell
 
@@ -35,8 +34,6 @@ FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(minutes=15)
 
 AT_THE_END: Final = timedelta(seconds=10)
 """So long a command that is over goes on telling what is still to be told; the rest waits for the next one."""
-
-LOOK_EVERY: Final = timedelta(seconds=15)
 
 _AT_ONCE: Final = 8
 _NOTE: Final = "told."
@@ -211,51 +208,18 @@ def remarks_on_receivers(house: House, reader: Reader | None) -> Iterator[Remark
             yield Remark("notifications", text, "Nothing is lost for three days. Mend it, or change the configuration.")
 
 
-class Notifying:
-    """A `Companion` that tells soon after a record was written."""
+class Notifying(Aside):
+    """A `Companion` that tells soon after a record was written. What is left at its end waits for the next start."""
 
     name = "notifications"
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._stop = threading.Event()
-        self._new = threading.Event()
-        self._silent: list[str] = []
-        self._thread = threading.Thread(target=self._work, name="notifications", daemon=True)
-
     def start(self) -> None:
         """Begin."""
-        self._house.ledger().listen(lambda _: self._new.set())
-        self._new.set()
-        self._thread.start()
+        self.house.ledger().listen(lambda _: self.wake())
+        self.wake()
+        super().start()
 
-    def stop(self) -> None:
-        """End after the letter in hand, if that ends soon; what is left waits for the next start."""
-        self._stop.set()
-        self._new.set()
-        if self._thread.is_alive():
-            self._thread.join(2)
-
-    def reloaded(self, house: House) -> None:
-        """Go on with a new configuration."""
-        self._house = house
-        self._new.set()
-
-    def beat(self) -> str | None:
-        """Return who takes nothing, or None."""
-        return ", ".join(self._silent) or None
-
-    def _work(self) -> None:
-        while True:
-            self._house.clock.wait(LOOK_EVERY, self._new)
-            self._new.clear()
-            if self._stop.is_set():
-                return
-            try:
-                self._silent = Postman(self._house, self._house.ledger(), self._stop).go_round()
-            except Interrupted:
-                return
-            except RotatorError as error:
-                self._silent = [error.code]
-            except Exception as error:  # noqa: BLE001  a thread that ends unseen would tell nobody ever again
-                self._silent = [type(error).__name__]
+    def work(self) -> str | None:
+        """Tell what there is to tell. Returns who takes nothing."""
+        silent = Postman(self.house, self.house.ledger(), self.ending).go_round()
+        return ", ".join(silent) or None
