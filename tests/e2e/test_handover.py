@@ -200,6 +200,20 @@ def test_slow_silent_and_hostile_callers_cost_no_tick(running: tuple[Bench, Serv
     assert one.process.poll() is None
 
 
+def test_a_daemon_that_cannot_listen_rotates_on_and_commands_are_told(bench: Bench) -> None:
+    deep = bench.folder / ("d" * 100)
+    deep.mkdir(mode=0o700)
+    text = (bench.folder / "config.yaml").read_text(encoding="utf-8").replace("sqlite:///", f"sqlite:///{deep.name}/")
+    (bench.folder / "config.yaml").write_text(text, encoding="utf-8")
+    configured(bench, "service: {tick: 1s}")
+    with service(bench.folder, bench.environ) as one:
+        one.ready().has("companion.failed", 2, companion="desk")
+        one.has("rotation.finished", credential=ONE, reason="promoted")
+        done = bench.run("pause", ONE)
+        assert (done.code, "does not listen" in done.err) == (75, True)
+        assert one.stopped() == 0
+
+
 def test_a_request_for_a_credential_that_was_removed_is_told_so(running: tuple[Bench, Service]) -> None:
     bench, one = running
     old = (bench.folder / "config.yaml").read_text(encoding="utf-8")

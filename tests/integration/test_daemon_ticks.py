@@ -16,6 +16,7 @@ from rotator.app.house import House
 from rotator.app.keeping import pause
 from rotator.app.logging import speaker
 from rotator.app.notify_socket import Manager
+from rotator.app.rotating import Wish, rotate
 from rotator.app.servicelog import ServiceLog
 from rotator.errors import StateUnusable
 from tests.fakes.app_bench import DAY, Bench
@@ -155,6 +156,15 @@ def test_a_paused_one_is_left_alone_and_its_alerts_go_on(ticking: Ticking) -> No
     assert events.count("credential.expiring") == 1
     assert events.count("credential.expired") == 1
     assert len(ticking.house.reader().rotations("c1", 9)) == 1
+
+
+def test_requests_by_the_hundred_are_answered_by_one_rotation_each(ticking: Ticking) -> None:
+    ticking.tick(4)
+    for number in range(400):
+        rotate(ticking.house, Wish(names=(f"c{number % 7}",), now=True, no_wait=True))
+    ticking.tick(2)
+    assert ticking.made == 14
+    assert [len(ticking.house.reader().rotations(f"c{n}", 9)) for n in range(7)] == [2] * 7
 
 
 def test_a_state_that_is_gone_ends_it_before_a_call_is_made(ticking: Ticking) -> None:

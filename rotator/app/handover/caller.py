@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from rotator.app.handover.acts import ACTS
 from rotator.app.handover.wire import VERSION, Line, pack, unpack
-from rotator.app.house import House
+from rotator.app.house import LOCK_PATIENCE, House
 from rotator.app.reading import Fetched
+from rotator.clock import elapsed
 from rotator.errors import Broken, Busy, Denied, RotatorError
 from rotator.secret import Secret
 
@@ -100,6 +101,7 @@ class _Call:
         self._house, self._place = house, place
         self._act, self._given = act, dict(given)
         self._began = house.clock.now()
+        self._asked = False
         self._known = {one.name: one for one in house.config.models}
 
     def made(self) -> Any:
@@ -133,8 +135,8 @@ class _Call:
         return None
 
     def _connected(self) -> Line:
-        """Return a connection. A daemon that is just starting, or again, is waited for."""
-        end = self._house.clock.now() + BACK_WITHIN
+        """Return a connection. A daemon that is just starting is waited for, one that starts again longer."""
+        began, patience = self._house.clock.instant(), BACK_WITHIN if self._asked else LOCK_PATIENCE
         while True:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             try:
@@ -145,9 +147,11 @@ class _Call:
             except OSError:
                 connection.close()
             else:
+                self._asked = True
                 return Line(connection)
-            if self._house.clock.now() > end or self._house.clock.wait(_LOOK, self._house.stop):
-                raise _gone_away(self._act)
+            spent = elapsed(began, self._house.clock.instant())
+            if spent is None or spent > patience or self._house.clock.wait(_LOOK, self._house.stop):
+                raise _gone_away(self._act) if self._asked else _deaf(self._place)
 
     def _question(self) -> dict[str, Any]:
         question = {
@@ -208,6 +212,14 @@ def _gone_away(act: str) -> Busy:
         f"The daemon that was asked to {act} has gone away without an answer.",
         hint="What it had begun it settles when it is back: systemctl status rotator; then: rotator status",
         code="daemon_gone",
+    )
+
+
+def _deaf(place: Path) -> Busy:
+    return Busy(
+        f"A daemon has the state, and does not listen at {place}.",
+        hint="See in its log why: journalctl -u rotator. With the daemon stopped, commands work without it.",
+        code="daemon_deaf",
     )
 
 

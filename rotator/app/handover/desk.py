@@ -70,7 +70,7 @@ class Desk:
         except OSError as error:
             listener.close()
             raise Misconfigured(
-                f"No socket can be made at {self._place}: {error.strerror}; commands cannot be handed over.",
+                f"No socket can be made at {self._place}: {error.strerror or error}; commands cannot be handed over.",
                 hint="Let this user write there; the path of a socket has at most 107 characters.",
                 code="socket_unusable",
             ) from None
