@@ -149,7 +149,7 @@ class Writer(Ledger, Protocol):
         """Have records told to somebody once they are on the disk. He returns at once, and raises nothing."""
 
     def see_that_it_is_there(self) -> None:
-        """Raise StateUnusable when the file was removed or replaced under us."""
+        """Raise StateUnusable when the file was removed or replaced under us, or a write to it has failed."""
 
     def managed(self) -> frozenset[str]:
         """Return the names of all credentials that are known and not forgotten."""

@@ -106,17 +106,21 @@ class Database:
         from rotator.persistence import alchemy
 
         with self._lock:
-            if self._refused is not None:
-                raise StateUnusable(
-                    f"Nothing more is written since this failure: {self._refused.message}",
-                    hint=self._refused.hint,
-                    code=self._refused.code,
-                )
+            self.see_that_it_may_be_written()
             if self._connection is None:
                 self._connection = alchemy.over(self._driver)
             with self._transaction("BEGIN IMMEDIATE"), alchemy.unwrapped():
                 self.see_that_it_is_still_there()
                 yield self._connection
+
+    def see_that_it_may_be_written(self) -> None:
+        """Raise StateUnusable when a write has failed before: what cannot be written down is not done."""
+        if self._refused is not None:
+            raise StateUnusable(
+                f"Nothing more is written since this failure: {self._refused.message}",
+                hint=self._refused.hint,
+                code=self._refused.code,
+            )
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

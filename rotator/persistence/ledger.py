@@ -59,7 +59,8 @@ class SqlLedger(Views, Trail, Sealing):
             listener(made)
 
     def see_that_it_is_there(self) -> None:
-        """Raise StateUnusable when the file was removed or replaced under us."""
+        """Raise StateUnusable when the file was removed or replaced under us, or a write to it has failed."""
+        self._database.see_that_it_may_be_written()
         self._database.see_that_it_is_still_there()
 
     def listen(self, listener: Listener) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -172,6 +173,18 @@ def test_a_state_that_is_gone_ends_it_before_a_call_is_made(ticking: Ticking) ->
     ticking.bench.clock.advance(61 * DAY)
     (ticking.bench.folder / "state/rotator.db").unlink()
     with pytest.raises(StateUnusable, match="was removed"):
+        ticking.daemon.tick()
+    assert ticking.made == 7
+
+
+def test_a_write_that_failed_ends_it_at_the_next_tick_whoever_had_asked_for_it(ticking: Ticking) -> None:
+    ticking.tick(4)
+    with sqlite3.connect(ticking.bench.folder / "state/rotator.db") as other:
+        other.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(FAIL, 'no more'); END")
+    other.close()
+    with pytest.raises(StateUnusable):
+        pause(ticking.house, ["c1"])
+    with pytest.raises(StateUnusable, match="Nothing more is written"):
         ticking.daemon.tick()
     assert ticking.made == 7
 
