@@ -10,15 +10,15 @@ gone" is success.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from rotator.brake import brake
 from rotator.clock import elapsed
 from rotator.document import client_in, key_in, ours_in
-from rotator.errors import Busy, Refused, RotatorError, Transient
+from rotator.errors import Busy, Refused, RotatorError
 from rotator.kit import Kit, carry_out, same_call, settled
 from rotator.model import (
     Act,
@@ -35,12 +35,9 @@ from rotator.model import (
 )
 from rotator.planner import current_version
 from rotator.ports import Answer, Retired, Tracked
-from rotator.proving import prove_current
+from rotator.proving import prove_current, silence
 from rotator.staging import Claim, Stage, StagingDocument, look
 from rotator.survey import Scene, full_grace, seen_now
-
-BRAKE_AT: Final = 3
-"""So many credentials of one provider that fail alike stop all retiring there."""
 
 _NOTHING: Final = timedelta(0)
 
@@ -160,15 +157,10 @@ def _unknown(kit: Kit, key_id: str, scene: Scene) -> Version:
 
 
 def _see_the_brake(kit: Kit) -> None:
-    """Raise Transient while several credentials of this provider fail alike: the fault may be ours, or the issuer's."""
-    alike = Counter(kit.ledger.ailing(kit.credential.provider).values()).most_common(1)
-    if alike and alike[0][1] >= BRAKE_AT:
-        code, count = alike[0]
-        raise Transient(
-            f"{count} credentials of {kit.credential.provider} fail alike ({code}), so nothing is retired there.",
-            hint="It goes on when one of them is proved again: rotator verify NAME",
-            code="brake",
-        )
+    provider = kit.credential.provider
+    on = brake(provider, kit.ledger.ailing(provider))
+    if on is not None:
+        raise Busy(on.message, hint=on.hint, code="brake")
 
 
 def _see_successor_works(kit: Kit, ending: Sequence[str]) -> None:
@@ -190,8 +182,7 @@ def _see_successor_works(kit: Kit, ending: Sequence[str]) -> None:
         return
     message = f"The current secret of {name} does not pass, so the one before is kept: {verdict.message}"
     if verdict.answer is Answer.SILENT:
-        hint = "It is asked again at the next run."
-        raise Transient(message, hint=hint, code=verdict.code, retry_after=verdict.retry_after)
+        raise silence(verdict, message, hint="It is asked again at the next run.")
     raise Refused(message, hint=f"See what is wrong: rotator verify {name}", code=verdict.code)
 
 

@@ -21,11 +21,11 @@ from rotator.errors import Broken, Busy, Denied, Refused, RotatorError, StateUnu
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential, CredentialState, EventName, Rotation, RotationOutcome, Trouble
 from rotator.outlook import asleep, unsaid, wake_at
-from rotator.planner import LONGEST_RETRY, current_version, next_rotation, retry_at, why_idle
+from rotator.planner import current_version, next_rotation, retry_at, why_idle
 from rotator.ports import Tracked
 from rotator.staging import see_binding
 from rotator.survey import first_sight
-from rotator.timing import backoff, plus, spell_moment
+from rotator.timing import as_asked, backoff, plus, spell_moment
 from rotator.visit import Visit
 
 PARK_AFTER: Final = 3
@@ -187,13 +187,15 @@ class Engine:
 
     def _wait(self, tracked: Tracked, error: RotatorError, failures: int) -> timedelta:
         if isinstance(error, Transient) and error.retry_after is not None:
-            return min(max(error.retry_after, timedelta(seconds=1)), LONGEST_RETRY)
+            return as_asked(error.retry_after, self._left(tracked))
         return self._backoff(tracked, failures)
 
     def _backoff(self, tracked: Tracked, failures: int) -> timedelta:
+        return backoff(failures, self._left(tracked), self._lots.random())
+
+    def _left(self, tracked: Tracked) -> timedelta | None:
         current = current_version(tracked)
-        left = current.expires_at - self.clock.now() if current and current.expires_at else None
-        return backoff(failures, left, self._lots.random())
+        return current.expires_at - self.clock.now() if current and current.expires_at else None
 
     def _sleep(self, kit: Kit, error: RotatorError | None) -> None:
         """Write down when this credential can need anything again, so that a tick need not look earlier.
@@ -246,6 +248,6 @@ def _too_early(kit: Kit, tracked: Tracked, until: datetime) -> Busy:
     why = f": {trouble.message}" if trouble else "."
     return Busy(
         f"The last attempt for {kit.credential.name} failed; the next may not come before {spell_moment(until)}{why}",
-        hint=trouble.hint if trouble else "Wait until then.",
+        hint=f"Without waiting: rotator rotate {kit.credential.name}",
         code="retry",
     )

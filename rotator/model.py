@@ -286,9 +286,15 @@ class CredentialState:
     forgotten_at: datetime | None = None
 
 
+WITHDRAWN = "withdrawn"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asked for a rotation; kept until a rotation has answered it, so that a crash does not forget it."""
+    """Somebody asked for a rotation; kept until a rotation has answered it, so that a crash does not forget it.
+
+    answered_by: the rotation, or `WITHDRAWN`; None while it is open.
+    """
 
     id: str
     credential: str
@@ -413,7 +419,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class ProofSeen:
-    """What the last proof of a credential's current version said. code None: it works, and so does its provider."""
+    """What the last proof of a credential's current version said. code None: it works, so its provider does."""
 
     provider: str
     credential: str

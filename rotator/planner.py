@@ -24,11 +24,8 @@ from typing import Final, NamedTuple
 from rotator.due import Action, Due, Hold
 from rotator.model import Credential, Origin, Policy, Reason, RetireMode, Version, VersionState, Window
 from rotator.ports import Tracked
-from rotator.timing import fraction, plus, spell_moment
+from rotator.timing import LONGEST_RETRY, fraction, plus, spell_moment
 from rotator.windows import last_opening_before, opening_at
-
-LONGEST_RETRY: Final = timedelta(hours=6)
-"""No wait is longer, whoever asked for it; a later `not_before` was written by a clock that was wrong."""
 
 NO_JITTER: Final = timedelta(0)
 

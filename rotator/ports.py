@@ -304,7 +304,10 @@ class Ledger(Protocol):
         """Return the versions seen that nothing names."""
 
     def ailing(self, provider: str) -> Mapping[str, str]:
-        """Return the credentials of a provider whose last proof was refused, with the code; empty after a success."""
+        """Return the credentials of a provider whose last proof was refused, with the code, but for forgotten ones.
+
+        Empty once one of them was proved.
+        """
 
     def head(self) -> Head:
         """Return the end of the audit chain."""

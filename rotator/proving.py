@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rotator.clock import Instant, elapsed
-from rotator.errors import Refused, Transient, Unproved
+from rotator.errors import Refused, Throttled, Transient, Unproved
 from rotator.kit import Kit
 from rotator.model import CredentialState, ProofPlan, ProofSeen
 from rotator.ports import Answer, Verdict
@@ -23,6 +23,8 @@ from rotator.secret import Fields, Secret
 CONTROL_EVERY = timedelta(hours=1)
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(seconds=60)
+THROTTLED = "throttled"
+"""What a prover's verdict is called when the endpoint asks us to slow down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,10 @@ class Proof:
 def prove_until(kit: Kit, client_id: str, values: Fields, pause: Callable[[timedelta], None], proofs: int) -> Proof:
     """Ask for tokens until `proofs` requests in a row succeeded.
 
-    A refusal starts the count anew and the wait doubles, from 5 s to 60 s; silence does neither. Raises Unproved when a
-    token is not what was promised, or when the value is still refused at the deadline or after `max_refused` refusals;
-    Transient when the deadline passes in silence. Stopped here: nothing was changed, and a proof is never remembered.
+    A refusal starts the count anew and the wait doubles, from 5 s to 60 s; silence does neither. No wait passes the
+    deadline. Raises Unproved when a token is not what was promised, or when the value is still refused at the deadline
+    or after `max_refused` refusals; Transient when the deadline passes in silence, or the endpoint asks for a longer
+    wait than is left. Stopped here: nothing was changed, and a proof is never remembered.
     """
     plan = kit.credential.proof
     started = kit.clock.instant()
@@ -67,26 +70,35 @@ def prove_until(kit: Kit, client_id: str, values: Fields, pause: Callable[[timed
         if verdict.answer is Answer.REFUSED:
             successes, refusals = 0, refusals + 1
             kit.tell("verify", "tell", f"not accepted yet: {verdict.message}")
-        _give_up_when_due(kit, plan, verdict, refusals, elapsed(started, kit.clock.instant()))
-        pause(max(wait, verdict.retry_after or wait))
+        spent = elapsed(started, kit.clock.instant())
+        left = timedelta(0) if spent is None else plan.deadline - spent
+        _give_up_when_due(kit, plan, verdict, refusals, left)
+        pause(min(max(wait, verdict.retry_after or wait), left))
         wait = min(wait * 2, LONGEST_WAIT) if verdict.answer is Answer.REFUSED else wait
 
 
-def _give_up_when_due(kit: Kit, plan: ProofPlan, verdict: Verdict, refusals: int, spent: timedelta | None) -> None:
-    too_late = spent is None or spent >= plan.deadline
+def _give_up_when_due(kit: Kit, plan: ProofPlan, verdict: Verdict, refusals: int, left: timedelta) -> None:
+    too_late = left <= timedelta(0)
     if verdict.answer is Answer.REFUSED and (too_late or refusals >= plan.max_refused):
         raise Unproved(
             f"The new secret of {kit.credential.name} was still refused after {refusals} tries: {verdict.message}",
             hint="Look at the endpoint's words; a larger verify.deadline helps when the issuer spreads secrets slowly.",
             code="still_refused",
         )
-    if too_late:
-        raise Transient(
+    asked = verdict.retry_after if verdict.answer is Answer.SILENT else None
+    if too_late or (asked is not None and asked > left):
+        raise silence(
+            verdict,
             f"The token endpoint of {kit.credential.name} gave no usable answer: {verdict.message}",
-            hint="The new secret is kept in the staging area and is proved again at the next run.",
-            code=verdict.code,
-            retry_after=verdict.retry_after,
+            hint="The new secret is kept in the staging area, and proved again at the next run. "
+            f"Without waiting: rotator rotate {kit.credential.name}",
         )
+
+
+def silence(verdict: Verdict, message: str, *, hint: str) -> Transient:
+    """Return the error for an endpoint that said nothing of a value; one that asks us to slow down is worth a wait."""
+    kind = Throttled if verdict.code == THROTTLED else Transient
+    return kind(message, hint=hint, code=verdict.code, retry_after=verdict.retry_after)
 
 
 def _after(refusals: int) -> str:
@@ -125,11 +137,10 @@ def control(kit: Kit, state: CredentialState, client_id: str) -> None:
             code="accepts_anything",
         )
     if verdict.answer is Answer.SILENT:
-        raise Transient(
+        raise silence(
+            verdict,
             f"The token endpoint of {kit.credential.name} said nothing clear of a wrong secret: {verdict.message}",
             hint="It is asked again. For an endpoint that never says it plainly set verify.negative_control: false.",
-            code=verdict.code,
-            retry_after=verdict.retry_after,
         )
     kit.ledger.note(replace(_latest(kit, state), control_at=now))
 

@@ -22,6 +22,11 @@ LEAST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(hours=1)
 TRIES_LEFT: Final = 20
 
+LONGEST_RETRY: Final = timedelta(hours=6)
+"""No wait is longer, whoever asked for it; a later `not_before` was written by a clock that was wrong."""
+
+LEAST_PATIENCE: Final = timedelta(minutes=1)
+
 _NOTHING: Final = timedelta(0)
 _SHARES: Final = 1 << 48
 
@@ -68,6 +73,16 @@ def backoff(failures: int, left: timedelta | None, share: float) -> timedelta:
     if left is not None:
         longest = min(longest, max(FIRST_WAIT, left / TRIES_LEFT))
     return max(LEAST_WAIT, longest * min(max(share, 0.0), 1.0))
+
+
+def as_asked(wait: timedelta, left: timedelta | None) -> timedelta:
+    """Return how long to wait for somebody who has said how long (RFC 9110 §10.2.3, Retry-After).
+
+    left: what remains until the current version expires; None: it does not. At least a second, and at most 6 hours. It
+    is never more than half of what is left, down to a minute: no endpoint is worth an outage.
+    """
+    longest = LONGEST_RETRY if left is None else min(LONGEST_RETRY, max(left / 2, LEAST_PATIENCE))
+    return min(max(wait, timedelta(seconds=1)), longest)
 
 
 @dataclass(frozen=True, slots=True)

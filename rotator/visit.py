@@ -37,7 +37,7 @@ from rotator.model import (
 from rotator.outlook import heartbeat_at
 from rotator.planner import next_rotation, retirements
 from rotator.ports import Answer, Tracked, Verdict
-from rotator.proving import control, prove_current
+from rotator.proving import control, prove_current, silence
 from rotator.recovery import resume
 from rotator.run import Run
 from rotator.secret import Fields
@@ -272,11 +272,10 @@ class Visit:
             verdict = prove_current(kit, client_id, ours)
             if verdict.answer is Answer.SILENT:
                 kit.tell("baseline", "failed", verdict.message)
-                raise Transient(
+                raise silence(
+                    verdict,
                     f"The token endpoint of {kit.credential.name} cannot prove anything now: {verdict.message}",
-                    hint="Nothing was made; the next run asks again.",
-                    code=verdict.code,
-                    retry_after=verdict.retry_after,
+                    hint=f"It is asked again; without waiting: rotator rotate {kit.credential.name}",
                 )
             words = _BASELINE[verdict.answer]
         if client_id and kit.credential.proof.negative_control:

@@ -15,7 +15,7 @@ from rotator.app.databases import examine
 from rotator.app.house import House, Use
 from rotator.app.needs import Owner, keys_to_be_made, owners, secrets_of
 from rotator.app.results import Item, status_of_findings
-from rotator.app.standing import STANDING, known, staged, standing, vanished
+from rotator.app.standing import STANDING, braked, known, staged, standing, vanished
 from rotator.errors import RotatorError
 from rotator.finding import Finding, Severity
 from rotator.kit import Interrupted, tag_prefix
@@ -50,6 +50,8 @@ def check(house: House, *, offline: bool = False) -> Checked:
     findings += secrets
     findings += _seen(lambda: _state(house), STATE, STATE)
     tracked = known(house)
+    if tracked:
+        findings += _seen(lambda: braked(house), STATE, "brake")
     findings += [
         one for credential in house.config.models for one in standing(credential, tracked.get(credential.name))
     ]

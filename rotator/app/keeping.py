@@ -13,10 +13,12 @@ from rotator.app.house import House, Use
 from rotator.app.results import Item
 from rotator.errors import Refused
 from rotator.model import (
+    WITHDRAWN,
     Credential,
     CredentialState,
     Event,
     EventName,
+    Request,
     RotationOutcome,
     Version,
     VersionState,
@@ -52,18 +54,25 @@ class Ended:
 
 
 def pause(house: House, names: Sequence[str], *, everything: bool = False, note: str = "") -> Kept:
-    """Stop scheduling these credentials; alerts go on. Raises UsageFault (2)."""
+    """Stop scheduling these credentials and withdraw what was asked for them; alerts go on. Raises UsageFault (2)."""
     chosen = house.chosen(names, everything=everything)
     ledger, changed = house.ledger(), []
     for credential in chosen:
         tracked = ledger.tracked(credential.name)
         state = tracked.state if tracked is not None else _first_sight(credential)
-        if state.paused_at is not None:
+        withdrawn = [replace(one, answered_by=WITHDRAWN) for one in _asked_for(tracked)]
+        if state.paused_at is not None and not withdrawn:
             continue
-        event = _event(house, EventName.REQUEST_RECEIVED, credential.name, reason="pause", detail=note or None)
-        ledger.record(event, replace(state, paused_at=house.clock.now()))
+        said = [note, *(f"withdraws the rotation that {one.actor} asked for" for one in withdrawn)]
+        detail = "; ".join(filter(None, said)) or None
+        event = _event(house, EventName.REQUEST_RECEIVED, credential.name, reason="pause", detail=detail)
+        ledger.record(event, replace(state, paused_at=state.paused_at or house.clock.now()), *withdrawn)
         changed.append(credential.name)
     return Kept(_standing(house, ledger, chosen), tuple(changed))
+
+
+def _asked_for(tracked: Tracked | None) -> tuple[Request, ...]:
+    return () if tracked is None or tracked.request is None else (tracked.request,)
 
 
 def _first_sight(credential: Credential) -> CredentialState:

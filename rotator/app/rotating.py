@@ -131,7 +131,7 @@ def _chosen(house: House, wish: Wish) -> tuple[Credential, ...]:
 
 
 def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -> None:
-    """Write the wish down, and that it cannot wait. One that nobody has answered yet is made stronger, not doubled."""
+    """Write the wish down, and that nothing is waited for. One that is still open is made stronger, not doubled."""
     tracked = ledger.tracked(credential.name)
     open_one = tracked.request if tracked is not None else None
     if open_one is not None:
@@ -143,13 +143,14 @@ def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -
     event = Event(
         EventName.REQUEST_RECEIVED, house.actor, credential=credential.name, reason=reason, detail=wish.note or None
     )
-    ledger.record(event, wanted, *([replace(tracked.state, wake_at=None)] if tracked is not None else []))
+    at_once = [replace(tracked.state, wake_at=None, not_before=None)] if tracked is not None else []
+    ledger.record(event, wanted, *at_once)
 
 
 def _without_waiting(ledger: Ledger, credential: Credential) -> None:
-    """Let it be tried again at once: who names it has mended something. What a vendor asked for is waited for."""
+    """Let it be tried again at once: who names it has mended something, or cannot wait as long as a vendor asks."""
     tracked = ledger.tracked(credential.name)
-    if tracked is not None and tracked.state.not_before is not None and tracked.state.cause != "throttled":
+    if tracked is not None and tracked.state.not_before is not None:
         ledger.note(replace(tracked.state, not_before=None))
 
 
@@ -294,6 +295,7 @@ class _Answers:
         self._items[credential.name] = from_report(report)
         if error is not None:
             self._troubles.append(Trouble(credential.name, error))
+            self._remarks.extend(_still_asked(credential, tracked))
         if report.warning is not None:
             self._remarks.append(Remark(credential.name, report.warning.message, report.warning.hint))
         self._statuses[credential.name] = status_of(report)
@@ -356,6 +358,16 @@ def from_report(report: Report) -> Item:
 def status_of(report: Report) -> int:
     """Return the exit status of one credential: what hindered it says which; the engine never hides that."""
     return report.error.exit_status if report.error is not None else 0
+
+
+def _still_asked(credential: Credential, tracked: Tracked | None) -> list[Remark]:
+    """Say that what was asked for is not forgotten because it did not go through now."""
+    request = tracked.request if tracked is not None else None
+    if request is None:
+        return []
+    how = ", as an emergency without a grace" if request.emergency else ""
+    message = f"What {request.actor} asked for stays open: the next pass rotates it{how}."
+    return [Remark(credential.name, message, f"To withdraw it: rotator pause {credential.name}")]
 
 
 def _about_the_old(credential: Credential, tracked: Tracked, replaced: Sequence[str]) -> list[Remark]:

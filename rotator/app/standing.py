@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rotator.app.house import House, Use
 from rotator.app.planning import known_to
+from rotator.brake import Brake, brake
 from rotator.errors import Misconfigured, RotatorError
 from rotator.finding import Finding, Severity
 from rotator.model import Credential
@@ -25,6 +26,22 @@ def known(house: House) -> Mapping[str, Tracked]:
         return known_to(house)
     except RotatorError:
         return {}
+
+
+def brakes(house: House) -> Iterator[Brake]:
+    """Yield the brakes that are on, one for each provider at which nothing is retired; see `brake`."""
+    reader = house.reader()
+    if reader is None:
+        return
+    for provider in dict.fromkeys(one.provider for one in house.config.models):
+        on = brake(provider, reader.ailing(provider))
+        if on is not None:
+            yield on
+
+
+def braked(house: House) -> Sequence[Finding]:
+    """Return a warning for each provider at which nothing is retired."""
+    return [Finding(on.provider, "brake", Severity.WARN, on.message, on.hint) for on in brakes(house)]
 
 
 def standing(credential: Credential, tracked: Tracked | None) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from rotator.app.mirroring import remarks_on_mirrors
 from rotator.app.notifying import remarks_on_receivers
 from rotator.app.planning import known_to
 from rotator.app.results import Item, Remark
+from rotator.app.standing import brakes
 from rotator.model import Credential, CredentialState
 from rotator.outlook import Outlook, State, outlook
 from rotator.planner import retry_at, why_idle
@@ -68,7 +69,11 @@ def status(house: House, names: Sequence[str] = (), *, check: bool = False) -> W
     sights = list(_sights(house, names, known_to(house, names)))
     return Watched(
         tuple(items.status(one.credential, one.state, one.tracked, one.seen) for one in sights),
-        (*_of_the_record(house), *(remark for one in sights for remark in _remarks(house, one))),
+        (
+            *_of_the_record(house),
+            *_of_brakes(house),
+            *(remark for one in sights for remark in _remarks(house, one)),
+        ),
         int(check and any(one.alarming for one in sights)),
     )
 
@@ -114,6 +119,11 @@ def _of_the_record(house: House) -> tuple[Remark, ...]:
         *remarks_on_mirrors(house, house.reader()),
         *remarks_on_receivers(house, house.reader()),
     )
+
+
+def _of_brakes(house: House) -> Iterator[Remark]:
+    for on in brakes(house):
+        yield Remark(on.provider, on.message, on.hint)
 
 
 def _sentence(text: str) -> str:

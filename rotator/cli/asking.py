@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -35,7 +38,22 @@ def agreed_to_danger(talk: Talk, question: str) -> bool:
 def _asked(talk: Talk, question: str) -> bool:
     width = talk.err.width
     lines = fold(talk.err.fit(question), None if width is None else width - len(_CHOICE))
-    answer = click.confirm("\n".join(lines), default=False, err=True)
+    with _ctrl_c_ends_at_once():
+        answer = click.confirm("\n".join(lines), default=False, err=True)
     if not answer:
         talk.complain("Nothing was changed.")
     return answer
+
+
+@contextmanager
+def _ctrl_c_ends_at_once() -> Iterator[None]:
+    """Let signals do while a person is asked what they do anywhere else: nothing is under way that must be finished."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, signal.SIG_DFL),
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Insert, Integer, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Insert, Integer, bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from rotator.chain import ZEROS, Value, record_of
@@ -72,7 +72,7 @@ class SqlLedger(Views, Trail, Sealing):
         with self._database.writing() as connection:
             for one in notes:
                 if isinstance(one, ProofSeen) and one.code is None:
-                    connection.execute(_ALL_WELL, {"of": one.provider})
+                    connection.execute(_WELL_AGAIN, {"of": one.provider, "name": one.credential})
                 else:
                     connection.execute(_REPLACING[type(one)], rows.cells_of(one))
 
@@ -167,7 +167,11 @@ _FORGET_WALK: Final = delete(tables.meta).where(tables.meta.c.name == schema.WAL
 _REMEMBER: Final = upsert(tables.meta).on_conflict_do_update(
     index_elements=("name",), set_={"value": upsert(tables.meta).excluded.value}
 )
-_ALL_WELL: Final = delete(tables.proofs_seen).where(tables.proofs_seen.c.provider == bindparam("of"))
+_ITSELF: Final = tables.proofs_seen.alias("itself")
+_WELL_AGAIN: Final = delete(tables.proofs_seen).where(
+    tables.proofs_seen.c.provider == bindparam("of"),
+    exists().where(_ITSELF.c.provider == bindparam("of"), _ITSELF.c.credential == bindparam("name")),
+)
 
 
 def _replacing(kind: type) -> Insert:

@@ -235,8 +235,14 @@ class Views(Asking):
         return self._built(rows.sighting_of, self._ask(question, credential=credential))
 
     def ailing(self, provider: str) -> Mapping[str, str]:
-        """Return the credentials of a provider whose last proof was refused, with the code; empty after a success."""
-        question = "SELECT credential, code FROM proofs_seen WHERE provider = :provider"
+        """Return the credentials of a provider whose last proof was refused, with the code, but for forgotten ones.
+
+        Empty once one of them was proved.
+        """
+        question = (
+            "SELECT credential, code FROM proofs_seen WHERE provider = :provider"
+            " AND credential NOT IN (SELECT name FROM credentials WHERE forgotten_at IS NOT NULL)"
+        )
         return {row[0]: row[1] for row in self._ask(question, provider=provider)}
 
     # --------------------------------------------------------------------------------------------- what people ask

@@ -314,13 +314,21 @@ def test_sightings_are_kept_until_they_are_forgotten(ledger: Ledger) -> None:
     assert len(ledger.sightings("other")) == 1
 
 
-def test_a_provider_ails_until_one_proof_succeeds(ledger: Ledger) -> None:
+def test_a_provider_ails_until_one_of_the_ailing_is_proved(ledger: Ledger) -> None:
     ledger.note(ProofSeen("contoso", "a", "invalid_client"), ProofSeen("contoso", "b", "invalid_client"))
     ledger.note(ProofSeen("contoso", "b", "missing_role"), ProofSeen("other", "c", "expired_secret"))
     assert ledger.ailing("contoso") == {"a": "invalid_client", "b": "missing_role"}
-    ledger.note(ProofSeen("contoso", "d", None))
+    ledger.note(ProofSeen("contoso", "d", None), ProofSeen("contoso", "c", None))
+    assert ledger.ailing("contoso") == {"a": "invalid_client", "b": "missing_role"}, "says nothing of those that fail"
+    ledger.note(ProofSeen("contoso", "b", None))
     assert ledger.ailing("contoso") == {}
     assert ledger.ailing("other") == {"c": "expired_secret"}
+
+
+def test_one_that_was_forgotten_ails_no_more(ledger: Ledger) -> None:
+    ledger.note(ProofSeen("contoso", NAME, "invalid_client"), ProofSeen("contoso", "b", "invalid_client"))
+    ledger.note(state(forgotten_at=HERE.wall))
+    assert ledger.ailing("contoso") == {"b": "invalid_client"}
 
 
 def test_steps_are_taken_note_of(ledger: Ledger) -> None:

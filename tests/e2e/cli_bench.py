@@ -75,18 +75,26 @@ class Bench:
         )
 
     def on_a_terminal(
-        self, *args: str, columns: int = 80, answer: str = "", environ: Mapping[str, str] | None = None
+        self,
+        *args: str,
+        columns: int = 80,
+        answer: str = "",
+        ctrl_c_at: str = "",
+        environ: Mapping[str, str] | None = None,
     ) -> tuple[int, str]:
-        """Run a command on a terminal of its own. answer: what is typed. Returns its status and all it drew."""
+        """Run a command on a terminal of its own. Returns its status and all it drew.
+
+        answer: what is typed. ctrl_c_at: what is drawn when Ctrl-C is pressed.
+        """
         code, drawn = _on_a_terminal(
-            [*COMMAND, *args], self.folder, {**self.environ, **(environ or {})}, columns, answer
+            [*COMMAND, *args], self.folder, {**self.environ, **(environ or {})}, columns, answer, ctrl_c_at
         )
         self.printed.append(drawn)
         return code, drawn
 
 
 def _on_a_terminal(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str], columns: int, answer: str
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], columns: int, answer: str, ctrl_c_at: str
 ) -> tuple[int, str]:
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
@@ -102,6 +110,9 @@ def _on_a_terminal(
         if not piece:
             break
         drawn += piece
+        if ctrl_c_at and ctrl_c_at in drawn.decode(errors="ignore"):
+            process.send_signal(signal.SIGINT)
+            ctrl_c_at = ""
     os.close(ours)
     return process.wait(), drawn.decode()
 

@@ -69,22 +69,26 @@ class Service:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self._threads[1].join(PATIENCE)
+        self._socket.shutdown(socket.SHUT_RD)  # wakes who listens
+        for one in self._threads:
+            one.join(PATIENCE)
         self._socket.close()
+        (self._place / "notify").unlink()
+        self._place.rmdir()
 
     def _hear(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                for line in self._socket.recv(4096).decode().splitlines():
-                    self.told.append((time.monotonic(), line))
+        while said := self._socket.recv(4096):
+            for line in said.decode().splitlines():
+                self.told.append((time.monotonic(), line))
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            try:
-                self.log.append(json.loads(line))
-            except ValueError:
-                self.stray.append(line)
+        with self.process.stderr as said:
+            for line in said:
+                try:
+                    self.log.append(json.loads(line))
+                except ValueError:
+                    self.stray.append(line)
 
     # ------------------------------------------------------------------------------------------------------ questions
 

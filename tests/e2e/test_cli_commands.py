@@ -176,6 +176,14 @@ def test_a_second_ctrl_c_ends_at_once_and_nothing_is_lost(bench: Bench) -> None:
     assert (again.code, again.items[0]["outcome"]) == (0, "promoted")
 
 
+@pytest.mark.parametrize("command", [("rotate", "--now", "--emergency", ONE), ("retire", ONE)])
+def test_ctrl_c_at_a_question_ends_at_once_and_nothing_was_begun(bench: Bench, command: tuple[str, ...]) -> None:
+    code, drawn = bench.on_a_terminal(*command, ctrl_c_at="[y/N]")
+    assert code == 130, drawn
+    assert "nothing was begun" in drawn
+    assert bench.run("status", "-o", "json").items[0]["last_rotation"] is None
+
+
 # ------------------------------------------------------------------------------------------------------------ terminals
 
 

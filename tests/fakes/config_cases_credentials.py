@@ -135,6 +135,20 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
             for key in ("token_url", "expect.signature.jwks_url")
         ],
     ),
+    "plain http beside a faulty key of the same section": (
+        verify("token_url: §'http://10.0.0.1/t', proofs: §0"),
+        [
+            (
+                f"{AT}.verify.token_url: must be https; http only for this machine (localhost, 127.0.0.1, ::1)\n"
+                "  Use https. verify.unsafe_plain_http: true allows it, and whoever is on the way reads the secret."
+            ),
+            f"{AT}.verify.proofs: must be at least 1",
+        ],
+    ),
+    "plain http that may be allowed": (
+        verify("token_url: 'http://10.0.0.1/t', unsafe_plain_http: §maybe"),
+        [f"{AT}.verify.unsafe_plain_http: must be true or false"],
+    ),
     "plain http through a proxy": (
         verify("token_url: 'http://localhost/t', proxy: §'http://proxy:3128'"),
         [
@@ -181,6 +195,20 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
                 "  The old secret would expire before its grace ends. Use less than 30d here, or a larger rotate_before."
             )
         ],
+    ),
+    "grace beside a faulty key of the same section": (
+        policy("lifetime: 90d, rotate_before: 30d, grace: §40d, max_creations: §0"),
+        [
+            (
+                f"{AT}.policy.grace: 40d is longer than rotate_before (30d).\n"
+                "  The old secret would expire before its grace ends. Use less than 30d here, or a larger rotate_before."
+            ),
+            f"{AT}.policy.max_creations: must be at least 1",
+        ],
+    ),
+    "grace beside what nobody can read": (
+        policy("rotate_before: §soon, grace: 40d"),
+        [f"{AT}.policy.rotate_before: {NOT_A_DURATION}"],
     ),
     "grace beside an unknown key": (
         policy("§grcae: 1h, grace: §30d"),

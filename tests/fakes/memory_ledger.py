@@ -116,7 +116,8 @@ class MemoryLedger:
             case Sighting():
                 self.seen[one.credential, one.key_id] = one
             case ProofSeen(code=None):
-                self.refused.pop(one.provider, None)
+                if one.credential in self.refused.get(one.provider, {}):
+                    del self.refused[one.provider]
             case ProofSeen():
                 self.refused.setdefault(one.provider, {})[one.credential] = str(one.code)
 
@@ -224,9 +225,10 @@ class MemoryLedger:
             return tuple(sorted(found, key=lambda one: one.key_id))
 
     def ailing(self, provider: str) -> Mapping[str, str]:
-        """Return the credentials of a provider whose last proof was refused, with the code; empty after a success."""
+        """Return the credentials of a provider whose last proof was refused, but for those that are forgotten."""
         with self._lock:
-            return dict(self.refused.get(provider, {}))
+            gone = {name for name, state in self.states.items() if state.forgotten_at is not None}
+            return {name: code for name, code in self.refused.get(provider, {}).items() if name not in gone}
 
     def head(self) -> Head:
         """Return the end of the audit chain."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -70,6 +71,33 @@ def test_a_paused_credential_stands_still_until_it_is_resumed(bench: Bench) -> N
     assert len(events(bench, "rotation.resumed")) == 1
 
 
+def test_a_pause_withdraws_what_was_asked_for_and_says_so(bench: Bench) -> None:
+    rotated(bench)
+    bench.broken["vault"] = Transient("sealed", hint="unseal it", code="sealed")
+    found = rotated(bench, "one", now=True, emergency=True)
+    (remark,) = found.remarks
+    assert "stays open: the next pass rotates it, as an emergency without a grace" in remark.message
+    assert remark.hint == "To withdraw it: rotator pause one"
+    bench.broken.clear()
+    assert paused(bench, "one", note="false alarm").changed == ("one",)
+    assert paused(bench, "one").changed == ()
+    assert str(events(bench, "request.received")[-1]["detail"]).startswith("false alarm; withdraws the rotation that ")
+    assert resumed(bench, "one").changed == ("one",)
+    bench.clock.advance(timedelta(hours=1))
+    assert [item["outcome"] for item in rotated(bench).items] == ["skipped", "skipped"]
+
+
+def test_what_is_paused_already_can_have_its_request_withdrawn(bench: Bench) -> None:
+    rotated(bench)
+    rotated(bench, "one", now=True, no_wait=True)
+    with bench.house() as house:  # as one that was paused before a pause withdrew anything
+        ledger = house.ledger()
+        ledger.note(replace(ledger.tracked("one").state, paused_at=bench.clock.now()))
+    assert paused(bench, "one").changed == ("one",)
+    with bench.house() as house:
+        assert house.reader().requests_open("one") == ()
+
+
 def test_all_can_be_paused_at_once_and_what_is_paused_already_stays_so(bench: Bench) -> None:
     paused(bench, "one")
     assert paused(bench, everything=True).changed == ("two",)
@@ -107,9 +135,9 @@ def test_resume_ends_the_wait_after_a_failure(bench: Bench) -> None:
     bench.issuer.retry_after = timedelta(hours=1)
     bench.issuer.fate(Act.CREATE, Fate.THROTTLED)
     assert rotated(bench, "one").exit_status == 75
-    assert rotated(bench, "one").exit_status == 75
+    assert rotated(bench).items[0]["reason"] == "retry"
     assert resumed(bench, "one").changed == ("one",)
-    assert rotated(bench, "one").items[0]["outcome"] == "promoted"
+    assert rotated(bench).items[0]["outcome"] == "promoted"
 
 
 @pytest.mark.parametrize("act", [paused, resumed])
@@ -248,7 +276,8 @@ def verified(bench: Bench, *names: str) -> Verified:
 
 
 def test_a_version_that_works_is_proved(bench: Bench) -> None:
-    rotated(bench)
+    rotated(bench, "one")
+    rotated(bench, "two")
     found = verified(bench, "one", "two")
     assert [list(item) for item in found.items] == [VERIFY_KEYS] * 2
     assert found.items[0] == {
@@ -272,11 +301,13 @@ def test_a_version_that_works_is_proved(bench: Bench) -> None:
 )
 def test_one_that_does_not_pass_says_why(bench: Bench, answer: Answer | Verdict, outcome: str, status: int) -> None:
     rotated(bench)
+    ends = verified(bench, "one").items[0]["expires_at"]
+    assert ends
     bench.provers["one"].always = answer
     found = verified(bench, "one")
     assert (found.items[0]["outcome"], found.exit_status) == (outcome, status)
     assert found.items[0]["error"]["hint"]
-    assert found.items[0]["expires_at"] == "2027-02-22T12:00:00Z"
+    assert found.items[0]["expires_at"] == ends
     assert verified(bench, "one", "two").exit_status == 1
     assert isinstance(found.troubles[0].error, Throttled) is (status == 75)
 

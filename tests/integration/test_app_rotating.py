@@ -22,7 +22,7 @@ from rotator.app.watching import status
 from rotator.clock import ManualClock
 from rotator.errors import Denied, Misconfigured, RotatorError, Throttled, Transient
 from rotator.model import Act
-from rotator.ports import Snapshot
+from rotator.ports import Answer, Snapshot, Verdict
 from rotator.secret import Fields
 from tests.fakes.app_bench import DAY, Bench
 from tests.fakes.memory_issuer import Fate
@@ -343,6 +343,40 @@ def test_a_vendor_that_throttles_for_minutes_is_left_for_later(bench: Bench) -> 
     found = run(bench, "one")
     assert (found.exit_status, found.items[0]["error"]["code"]) == (75, "throttled")
     assert bench.clock.now() - began < timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("asked", [{}, {"now": True}, {"now": True, "emergency": True}])
+def test_who_names_it_does_not_wait_as_long_as_the_vendor_asks(bench: Bench, asked: dict[str, bool]) -> None:
+    bench.issuer.retry_after = timedelta(hours=5)
+    bench.issuer.fate(Act.CREATE, Fate.THROTTLED)
+    assert run(bench, "one").exit_status == 75
+    later = run(bench)
+    (trouble,) = [one for one in later.troubles if one.name == "one"]
+    assert trouble.error.hint == "Without waiting: rotator rotate one"
+    assert outcomes(run(bench, "one", **asked)) == {"one": "promoted"}
+
+
+def test_a_token_endpoint_that_throttles_for_seconds_is_waited_for(bench: Bench) -> None:
+    run(bench, "one")
+    slowly = Verdict(Answer.SILENT, "throttled", "slowly", retry_after=timedelta(seconds=20))
+    bench.provers["one"].flaky(slowly)
+    began = bench.clock.now()
+    assert outcomes(run(bench, "one", now=True)) == {"one": "promoted"}
+    assert timedelta(seconds=20) <= bench.clock.now() - began < timedelta(seconds=60)
+
+
+def test_a_token_endpoint_that_throttles_for_hours_is_75_and_the_secret_stays_staged(bench: Bench) -> None:
+    bench.provers["one"].flaky(Answer.REFUSED)  # the negative control
+    bench.provers["one"].always = Verdict(Answer.SILENT, "throttled", "slowly", retry_after=timedelta(hours=5))
+    began = bench.clock.now()
+    found = run(bench, "one")
+    assert (found.exit_status, found.items[0]["error"]["code"]) == (75, "throttled")
+    assert "staging area" in found.items[0]["error"]["hint"]
+    assert bench.clock.now() - began < timedelta(minutes=5), "nobody sleeps for hours with a claim in hand"
+    assert bench.store.staging.read("one").fields.text("stage") == "staged"
+    bench.provers["one"].always = None
+    assert outcomes(run(bench, "one")) == {"one": "promoted"}
+    assert len([one for one in bench.issuer.mutations if one.act is Act.CREATE]) == 1
 
 
 def test_patience_with_a_vendor_ends_after_a_minute(bench: Bench) -> None:

@@ -113,7 +113,7 @@ ENDING = (
         "no brake",
         "three that fail alike stop all retiring at their provider",
         "endings.py",
-        ("    if alike and alike[0][1] >= BRAKE_AT:", "    if alike and alike[0][1] >= BRAKE_AT * 1000:"),
+        ("    if on is not None:\n", "    if on is not None and not on.names:\n"),
         tests=(PEOPLE,),
     ),
     # ---------------------------------------------------------------------------------------------------------- orphans
@@ -201,8 +201,15 @@ ENDING = (
     mutant(
         "clamp removed",
         "nobody makes us wait longer than six hours",
-        "engine.py",
-        ("LONGEST_RETRY)\n        return self._backoff", "error.retry_after)\n        return self._backoff"),
+        "timing.py",
+        ("    return min(max(wait, timedelta(seconds=1)), longest)\n", "    return max(wait, timedelta(seconds=1))\n"),
+        tests=(BAD_DAYS,),
+    ),
+    mutant(
+        "wait until it is dead",
+        "no wait that somebody asks for outlasts the secret in use",
+        "timing.py",
+        ("max(left / 2, LEAST_PATIENCE)", "LONGEST_RETRY"),
         tests=(BAD_DAYS,),
     ),
     mutant(

@@ -94,6 +94,28 @@ def test_a_vendor_that_asks_for_days_is_asked_again_after_six_hours() -> None:
     assert state.ledger.tracked(NAME).state.not_before == world.clock.now() + 6 * HOUR
 
 
+def test_no_wait_that_a_vendor_asks_for_outlasts_half_of_the_secret_in_use() -> None:
+    world, state = in_use()
+    world.advance(29 * DAY - 4 * HOUR)
+    world.issuer.retry_after = 3 * DAY
+    world.issuer.fate(Act.CREATE, Fate.THROTTLED)
+    state.visit()
+    (current,) = [one for one in state.ledger.tracked(NAME).versions if one.state is VersionState.CURRENT]
+    assert current.expires_at is not None
+    assert wait(state) * 2 == current.expires_at - world.clock.now() < 6 * HOUR
+    world.advance(wait(state) + SECOND)
+    assert state.visit().outcome is RotationOutcome.PROMOTED
+
+
+def test_a_vendor_that_throttles_after_the_end_is_asked_each_minute() -> None:
+    world, state = in_use()
+    world.advance(40 * DAY)
+    world.issuer.retry_after = HOUR
+    world.issuer.fate(Act.CREATE, Fate.THROTTLED)
+    state.visit()
+    assert wait(state) == MINUTE
+
+
 def test_a_vendor_that_throttles_the_very_first_look_is_heeded_too() -> None:
     world = World()
     state = world.state()

@@ -272,6 +272,11 @@ def test_three_credentials_that_fail_alike_stop_all_retiring_until_one_is_proved
     assert report.error.code == "brake"
     assert "3 credentials of contoso fail alike (invalid_client)" in report.error.message
     assert first in world.live_ours()
+    assert "one, three, two" in report.error.message
+    assert report.error.exit_status == 75
+    state.ledger.note(ProofSeen("contoso", "four", None))
+    world.advance(MINUTE)
+    assert state.visit().error.code == "brake", "one that works says nothing of those that do not"
     state.ledger.note(ProofSeen("contoso", "two", None))
     world.advance(MINUTE)
     assert state.visit().retired == (first,)

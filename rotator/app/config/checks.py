@@ -194,6 +194,8 @@ def _resolved(known: Known, entry: Entry) -> Iterator[Pending]:
 
 
 def _application(entry: Entry, provider: EntraApplication) -> Iterator[Pending]:
+    if not entry.sound.knows(("provider", "app_id"), ("provider", "object_id")):
+        return
     if provider.app_id is None and provider.object_id is None:
         yield entry.fault(("provider",), "`app_id` or `object_id` is missing", "Say which application it is.")
     if provider.app_id is not None and provider.object_id is not None:
@@ -211,7 +213,8 @@ def _shared(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
             if (other := paths.setdefault(place, entry)) is not entry:
                 hint = "Two credentials would overwrite each other; give each a path of its own."
                 yield entry.fault(("store", "path"), f"{other.label} writes there already", hint)
-        if (provider := entry.sound.provider) is not None and provider.application:
+        sure = entry.sound.knows(("provider",))
+        if sure and (provider := entry.sound.provider) is not None and provider.application:
             issuer = known.providers.get(provider.use)
             application = (provider.use if issuer is None else issuer.issuer, provider.application, provider.credential)
             if (other := applications.setdefault(application, entry)) is not entry:
@@ -237,9 +240,9 @@ def _shorter(
     entry: Entry, short: str, short_is: timedelta, long: str, long_is: timedelta, why: str
 ) -> Iterator[Pending]:
     """Two times of the policy that must differ; the fault stands where it was said last, else at the shorter one."""
-    if short_is < long_is:
-        return
     small, large = ("policy", short), ("policy", long)
+    if short_is < long_is or not entry.sound.knows(small, large):
+        return
     here, there = format_duration(short_is), format_duration(long_is)
     if _nearest(entry, small, large) == small:
         how = "longer than" if short_is > long_is else "as long as"
@@ -266,9 +269,10 @@ def _origin(entry: Entry, path: KeyPath) -> str:
 
 def _proofs(entry: Entry, verify: Verify) -> Iterator[Pending]:
     least = (verify.proofs - 1) * verify.spacing
-    if least < verify.deadline:
+    paths: tuple[KeyPath, ...] = (("verify", "deadline"), ("verify", "spacing"), ("verify", "proofs"))
+    if least < verify.deadline or not entry.sound.knows(*paths):
         return
-    path = _nearest(entry, ("verify", "deadline"), ("verify", "spacing"), ("verify", "proofs"))
+    path = _nearest(entry, *paths)
     message = (
         f"{verify.proofs} proofs, {format_duration(verify.spacing)} apart, take at least {format_duration(least)}; "
         f"the deadline is {format_duration(verify.deadline)}."
@@ -282,11 +286,14 @@ def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
         hint = f"Use {ClientAuth.POST} or {ClientAuth.BASIC}."
         yield entry.fault(("verify", "client_auth"), message, hint)
     provider = entry.sound.provider
-    if verify.token_url is None and verify.scope is None and provider is not None and provider.use in known.entra_names:
+    said_nothing = verify.token_url is None and verify.scope is None
+    sure = entry.sound.knows(("verify", "token_url"), ("verify", "scope"))
+    if said_nothing and sure and provider is not None and provider.use in known.entra_names:
         message = "`scope` is missing: Entra gives no token without one"
         yield entry.fault(("verify",), message, "Name the API, such as api://example/.default.")
     expect = ("verify", "expect")
-    if not entry.merged["verify"]["expect"] and (entry.says(expect) or entry.inherits(expect)):
+    said_so = entry.sound.knows(expect) and (entry.says(expect) or entry.inherits(expect))
+    if said_so and not entry.merged["verify"]["expect"]:
         message = "names nothing that a token must be; an empty list of checks proves nothing"
         yield entry.fault(expect, message, "Say at least `aud`, or leave the key out.")
     yield from _plain_http(entry, verify)
@@ -300,7 +307,8 @@ def _plain_http(entry: Entry, verify: Verify) -> Iterator[Pending]:
     for path, url in urls.items():
         if url is None or urlsplit(url).scheme != "http":
             continue
-        if not (verify.unsafe_plain_http or is_of_this_machine(url)):
+        allowed = verify.unsafe_plain_http or not entry.sound.knows(("verify", "unsafe_plain_http"))
+        if not (allowed or is_of_this_machine(url)):
             hint = "Use https. verify.unsafe_plain_http: true allows it, and whoever is on the way reads the secret."
             yield entry.fault(path, NOT_HTTPS, hint)
         if verify.proxy is not None:

@@ -25,7 +25,7 @@ from rotator.app.config.faults import ConfigFaults, Fault
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Resolver
 from rotator.app.config.schema import Credential, File, IncludedFile
-from rotator.app.config.source import NOTHING, Entry, Pending, Sound, Source, entries, included, placed, read, without
+from rotator.app.config.source import Entry, Pending, Sound, Source, entries, included, placed, read, without
 from rotator.app.config.yaml import find_text
 from rotator.errors import Misconfigured
 from rotator.secret import Secret
@@ -184,15 +184,19 @@ _STAND_INS: Final[Mapping[str, object]] = {
 
 
 def _sound(entry: Entry, faults: Sequence[Explained]) -> Sound:
-    """Return the sections that are right when keys that have no meaning are taken away."""
-    wrong = {fault.path[0] for fault in faults if fault.path and not fault.extra}
-    data = {key: without(value, [fault.path[1:] for fault in faults if fault.extra and fault.path[:1] == (key,)])
-            for key, value in entry.merged.items() if key in _STAND_INS and key not in wrong}  # fmt: skip
-    try:
-        model = Credential.model_validate({**_STAND_INS, **data}, context={"base": entry.source.base})
-    except ValidationError:
-        return NOTHING  # a section that is right only together with one that is not
-    return Sound(*(getattr(model, key) if key in data else None for key in ("provider", "store", "verify", "policy")))
+    """Return the sections as they are without what is wrong in them, each judged alone."""
+    wrong = frozenset(fault.path for fault in faults)
+    sections: dict[str, Any] = {}
+    for key in ("provider", "store", "verify", "policy"):
+        if key not in entry.merged or (key,) in wrong:
+            continue
+        rest = without(entry.merged[key], [path[1:] for path in wrong if path[:1] == (key,)])
+        try:
+            model = Credential.model_validate({**_STAND_INS, key: rest}, context={"base": entry.source.base})
+        except ValidationError:
+            continue  # nothing can be said of a section that lacks what it needs
+        sections[key] = getattr(model, key)
+    return Sound(**sections, wrong=wrong)
 
 
 def _of_another_kind(known: Known, entry: Entry) -> bool:

@@ -41,12 +41,22 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The sections of a credential that fit the grammar."""
+    """The sections of a credential, without what does not fit the grammar; None for one of which nothing is left.
+
+    wrong: what was left out; of a value that stands there nothing is known, also not that it is the default.
+    """
 
     provider: EntraApplication | None = None
     store: StorePlace | None = None
     verify: Verify | None = None
     policy: PolicySection | None = None
+    wrong: frozenset[KeyPath] = frozenset()
+
+    def knows(self, *paths: KeyPath) -> bool:
+        """Say whether all of these values are known, be it as the default."""
+        return not any(
+            path[: len(wrong)] == wrong or wrong[: len(path)] == path for path in paths for wrong in self.wrong
+        )
 
 
 NOTHING: Final = Sound()
@@ -56,8 +66,8 @@ NOTHING: Final = Sound()
 class Entry:
     """A credential as the files say it: its own words, and those with the defaults laid under them.
 
-    model: None when it does not fit the grammar; then `sound` has the sections that do, so that faults between them
-    are found in the same run.
+    model: None when it does not fit the grammar; then `sound` has what does, so that faults between such values are
+    found in the same run.
     """
 
     source: Source
