@@ -129,7 +129,7 @@ def withheld(run: Run, refused: Denied) -> Denied:
     serves = f"Consumers still read the old secret{works}." if replaced is not None else "Consumers have none yet."
     return Denied(
         f"{refused.message.rstrip('.')}. {serves}",
-        hint=f"{refused.hint} The new secret stays staged and is promoted when the policy allows it: "
+        hint=f"{refused.hint.rstrip('.')}. The new secret stays staged and is promoted when the policy allows it: "
         f"rotator rotate {kit.credential.name}",
         code=refused.code,
     )

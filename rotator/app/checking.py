@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from rotator.app import checkpoints, items
 from rotator.app.config.checks import references
+from rotator.app.config.systems import VaultStore
 from rotator.app.databases import examine
 from rotator.app.house import House, Use
 from rotator.app.needs import Owner, keys_to_be_made, owners, secrets_of
 from rotator.app.results import Item, status_of_findings
-from rotator.app.standing import STANDING, braked, known, staged, standing, vanished
-from rotator.errors import RotatorError
+from rotator.app.standing import SECRET_IS_GOOD, STANDING, braked, known, staged, standing, vanished
+from rotator.errors import Misconfigured, RotatorError
 from rotator.finding import Finding, Severity
 from rotator.kit import Interrupted, tag_prefix
 from rotator.model import Credential
@@ -57,7 +58,7 @@ def check(house: House, *, offline: bool = False) -> Checked:
     ]
     if offline:
         message = "stores, providers and token endpoints were not contacted"
-        findings.append(Finding("network", "offline", Severity.SKIP, message))
+        findings += [*_ca_files(house), Finding("network", "offline", Severity.SKIP, message)]
     else:
         findings += _everything_else(house, lacking, tracked)
     findings = list(dict.fromkeys(findings))  # what concerns a whole provider is found once for each credential
@@ -104,6 +105,25 @@ def _secrets(house: House) -> tuple[list[Finding], frozenset[Owner]]:
         findings.append(Finding(name, SECRET, Severity.OK, f"{key} will be made by the first rotation"))
     findings.extend(checkpoints.look_at_key(house))
     return findings, frozenset(lacking)
+
+
+def _ca_files(house: House) -> Iterator[Finding]:
+    """Yield those that cannot be used. With the network at hand, whoever trusts them says so himself."""
+    config = house.config
+    named = [(name, one.ca_file) for name, one in config.stores.items() if isinstance(one, VaultStore)]
+    named += [(name, one.ca_file) for name, one in config.providers.items()]
+    named += [(one.name, one.verify.ca_file) for one in config.credentials]
+    for subject, path in named:
+        try:
+            holds_one = path is None or b"-----BEGIN CERTIFICATE-----" in path.read_bytes()
+        except OSError as error:
+            why = (error.strerror or "unknown error").lower()
+            message, hint = f"the CA file {path} cannot be read: {why}", "Correct ca_file, or its permissions."
+            yield Finding(subject, "ca_file", Severity.FAIL, message, hint, Misconfigured.exit_status)
+            continue
+        if not holds_one:
+            message, hint = f"the CA file {path} holds no certificate in PEM", "Name the file of the CA as ca_file."
+            yield Finding(subject, "ca_file", Severity.FAIL, message, hint, Misconfigured.exit_status)
 
 
 def _state(house: House) -> Sequence[Finding]:
@@ -244,8 +264,7 @@ def _finding(credential: Credential, place: str, verdict: Verdict) -> Finding:
         case Answer.PROVED:
             return Finding(name, CURRENT, Severity.OK, f"the secret in {place} gets a token as expected")
         case Answer.UNFIT:
-            hint = "The secret is good; put the grant or the expectation right: a rotation would not help."
-            return Finding(name, CURRENT, Severity.FAIL, verdict.message, hint)
+            return Finding(name, CURRENT, Severity.FAIL, verdict.message, SECRET_IS_GOOD)
         case Answer.REFUSED:
             hint = f"If consumers use this document they fail now. Replace it: rotator rotate --now {name}"
             message = f"the secret in {place} is refused: {verdict.message}"

@@ -14,7 +14,7 @@ from rotator.app.auditing import publish_accepted
 from rotator.app.house import LOCK_PATIENCE, House, Use
 from rotator.app.results import Item
 from rotator.app.state import see_whose_it_is
-from rotator.errors import RotatorError
+from rotator.errors import Refused, RotatorError, StateUnusable
 from rotator.finding import Finding, Severity
 from rotator.ports import Head
 
@@ -85,6 +85,7 @@ def db_restore(house: House, source: Path) -> Database:
     from rotator.persistence.copies import restore
 
     see_whose_it_is(house.database)
+    _see_that_it_is_a_copy(source)
     expected = _latest_head(house)
     found, kept = restore(house.database, source, house.clock, house.actor, expected)
     ledger = house.ledger()
@@ -98,6 +99,17 @@ def db_restore(house: House, source: Path) -> Database:
     if unpublished:
         hint = f"The head could not be kept in a store: {unpublished[0].message} {hint}"
     return _answer(said + before, hint)
+
+
+def _see_that_it_is_a_copy(source: Path) -> None:
+    from rotator.persistence.copies import revision
+
+    try:
+        revision(source)
+    except StateUnusable as error:
+        why = f"There is no backup {source}" if error.code == "state_missing" else error.message
+        hint = "Nothing was changed. Name a file that was made with: rotator db backup FILE"
+        raise Refused(f"{why}.", hint=hint, code=error.code) from None
 
 
 def _latest_head(house: House) -> Head | None:

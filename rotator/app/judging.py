@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from rotator.app import items
 from rotator.app.house import House, Use
 from rotator.app.results import Item, Trouble, status_of_asked
+from rotator.app.standing import SECRET_IS_GOOD
 from rotator.app.state import Onlooker
 from rotator.app.usage import UsageFault
 from rotator.by_hand import Proof, Proved, prove_now, sweep_now
@@ -18,7 +19,7 @@ from rotator.errors import Refused, RotatorError, Throttled, Transient
 from rotator.kit import Kit
 from rotator.model import Credential
 from rotator.planner import current_version
-from rotator.ports import Ledger, Listed
+from rotator.ports import Answer, Ledger, Listed
 from rotator.survey import Kind, classify
 
 T = TypeVar("T")
@@ -104,6 +105,8 @@ def _shortfall(answer: _Answer[Proved]) -> RotatorError | None:
     if proved is None or proved.outcome is Proof.PROVED:
         return None
     name, verdict = answer.credential.name, proved.verdict
+    if verdict.answer is Answer.UNFIT:
+        return Refused(verdict.message, hint=SECRET_IS_GOOD, code=verdict.code)
     if proved.outcome is Proof.REFUSED:
         hint = f"If the grant is right at the issuer, replace the secret: rotator rotate --now {name}"
         return Refused(verdict.message, hint=hint, code=verdict.code)

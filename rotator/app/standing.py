@@ -19,6 +19,9 @@ from rotator.staging import NOBODY, decode, see_binding
 
 STANDING = "standing"
 
+SECRET_IS_GOOD = "The secret is good; put the grant or the expectation right: a rotation would not help."
+"""What to do when a secret gets a token that is not what was promised."""
+
 
 def known(house: House) -> Mapping[str, Tracked]:
     """Return what the state knows; nothing where it cannot be read, which the look at the state itself reports."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -158,7 +158,9 @@ class Parts:
         """Return what makes the token requests of one credential."""
         from rotator.provers.client_credentials import ClientCredentialsProver
 
-        return ClientCredentialsProver(self.proof_request(asked, provider), self.clock)
+        request = self.proof_request(asked, provider)
+        in_time = replace(request, deadline=min(request.deadline, credential.proof.deadline))
+        return ClientCredentialsProver(in_time, self.clock)
 
     def proof_request(self, asked: Verification, provider: EntraProvider) -> ProofRequest:
         """Return what a proof asks for. Raises Misconfigured when that contradicts itself."""

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def pause(ctx: click.Context, names: tuple[str, ...], everything: bool, reason: str) -> int:
     """Stop scheduling a credential; alerts go on.
 
-    A secret that nobody rotates still expires. To let it go on: rotator resume NAME
+    What was asked for and not done yet is withdrawn. A secret that nobody rotates still expires. To let it go on:
+    rotator resume NAME
     """
     if bool(names) == everything:
         raise UsageFault("Whom to pause is not clear.", hint="Give one or more NAMEs, or --all.")

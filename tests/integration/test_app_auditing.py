@@ -14,7 +14,7 @@ from rotator.app.judging import orphans
 from rotator.app.rotating import Wish, rotate
 from rotator.app.usage import UsageFault
 from rotator.app.watching import status
-from rotator.errors import Busy, ChainBroken, RotatorError, StateUnusable, Transient
+from rotator.errors import Busy, ChainBroken, Refused, StateUnusable, Transient
 from rotator.persistence import trail
 from rotator.persistence.lock import StateLock
 from tests.fakes.app_bench import DAY, START, Bench
@@ -324,9 +324,11 @@ def test_nothing_is_restored_while_somebody_writes(bench: Bench, tmp_path: Path)
         databases.db_restore(house, tmp_path / "old.db")
 
 
-def test_what_is_no_backup_is_refused_and_the_state_stays(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "said"), [("junk.db", "is no SQLite database"), ("gone.db", "There is no backup")])
+def test_what_is_no_backup_is_refused_and_the_state_stays(bench: Bench, tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "junk.db").write_bytes(b"junk" * 5000)
     before = (bench.folder / "state/rotator.db").read_bytes()
-    with bench.house() as house, pytest.raises(RotatorError):
-        databases.db_restore(house, tmp_path / "junk.db")
+    with bench.house() as house, pytest.raises(Refused, match=said) as caught:
+        databases.db_restore(house, tmp_path / name)
+    assert "rotator db backup FILE" in caught.value.hint
     assert (bench.folder / "state/rotator.db").read_bytes() == before

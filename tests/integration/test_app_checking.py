@@ -9,8 +9,10 @@ import pytest
 from rotator.app.checking import Checked, check
 from rotator.app.keeping import pause
 from rotator.app.rotating import Wish, rotate
+from rotator.app.watching import status
 from rotator.errors import Denied, Misconfigured, Transient
 from rotator.finding import Finding, Severity
+from rotator.model import ProofSeen
 from rotator.ports import Answer
 from rotator.secret import Fields
 from tests.fakes.app_bench import Bench
@@ -108,6 +110,34 @@ def test_a_paused_credential_and_a_failed_attempt_are_warnings(bench: Bench) -> 
     assert found(checked, "one", "standing").outcome is Severity.WARN
     assert found(checked, "two", "standing").message.startswith("the last attempt failed: There is no application")
     assert checked.exit_status == 0
+
+
+def test_a_ca_file_that_is_not_there_is_found_offline_too(bench: Bench) -> None:
+    text = bench.config.read_text(encoding="utf-8")
+    bench.config.write_text(
+        text.replace("    verify: {", "    verify: {ca_file: /nonexistent/ca.pem, ", 1), encoding="utf-8"
+    )
+    checked = run(bench, offline=True)
+    finding = found(checked, "one", "ca_file")
+    assert (finding.outcome, checked.exit_status) == (Severity.FAIL, 78)
+    assert "/nonexistent/ca.pem cannot be read" in finding.message
+
+
+def test_a_brake_that_is_on_is_shown_by_check_and_by_status(bench: Bench) -> None:
+    rotated(bench)
+    for name in ("one", "two", "three"):
+        with bench.house() as house:
+            house.ledger().note(ProofSeen("contoso", name, "invalid_client"))
+    checked = run(bench, offline=True)
+    finding = found(checked, "contoso", "brake")
+    assert (finding.outcome, checked.exit_status) == (Severity.WARN, 0)
+    assert "3 credentials of contoso fail alike (invalid_client): one, three, two." in finding.message
+    with bench.house() as house:
+        (remark,) = status(house).remarks
+    assert (remark.name, remark.message) == ("contoso", finding.message)
+    with bench.house() as house:
+        house.ledger().note(ProofSeen("contoso", "two", None))
+        assert status(house).remarks == ()
 
 
 def test_a_document_that_is_gone_is_no_document_that_is_not_there_yet(bench: Bench) -> None:

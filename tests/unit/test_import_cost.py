@@ -41,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (found / "config.yaml").write_text(render_config(port=8443), encoding="utf-8")
     (found / "graph.pem").write_text("nobody reads it\n", encoding="ascii")
     (found / "graph.pem").chmod(0o600)
+    (found / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n", encoding="ascii")
     config = load(found / "config.yaml").config
     clock = ManualClock(datetime(2026, 11, 24, tzinfo=UTC))
     now = clock.now()
