@@ -27,8 +27,8 @@ from benchmarks.measuring import (
     times,
 )
 from rotator.clock import SystemClock
+from rotator.event import Event, EventName
 from rotator.exports import Form, Origin, lines
-from rotator.model import Event, EventName
 from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.reading import AuditFilter, Reader
 

@@ -14,16 +14,14 @@ from typing import Any, Final
 
 from rotator.chain import ZEROS, record_of
 from rotator.clock import Instant, SystemClock
+from rotator.event import Event, EventName, Outcome
 from rotator.model import (
     Act,
     Credential,
     CredentialState,
     Displacement,
-    Event,
-    EventName,
     Intent,
     Origin,
-    Outcome,
     Phase,
     Policy,
     ProofPlan,

@@ -13,11 +13,11 @@ from enum import Enum, StrEnum
 from rotator.document import moment_in, ours_in
 from rotator.endings import remove, retire
 from rotator.errors import Busy, Misconfigured, Refused
+from rotator.event import EventName
 from rotator.kit import Kit
 from rotator.model import (
     Credential,
     CredentialState,
-    EventName,
     Origin,
     Phase,
     Reason,

@@ -12,8 +12,9 @@ from datetime import timedelta
 from rotator.clock import elapsed
 from rotator.document import key_in, moment_in
 from rotator.errors import Broken, OutcomeUnknown, Transient, Unproved
+from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
-from rotator.model import Act, Displacement, EventName, Intent, Origin, Outcome, Reason, Version, VersionState
+from rotator.model import Act, Displacement, Intent, Origin, Reason, Version, VersionState
 from rotator.ports import Listed, Retired
 from rotator.run import Run
 from rotator.secret import Fields

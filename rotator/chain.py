@@ -18,7 +18,7 @@ from enum import StrEnum
 from json.encoder import encode_basestring as _quoted  # RFC 8785, section 3.2.2.2: nothing but what must be is escaped
 from typing import Final
 
-from rotator.model import Event
+from rotator.event import Event
 
 Value = str | int | None
 Record = Mapping[str, Value]

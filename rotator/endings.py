@@ -19,12 +19,11 @@ from rotator.brake import brake
 from rotator.clock import elapsed
 from rotator.document import client_in, key_in, ours_in
 from rotator.errors import Busy, Refused, RotatorError
+from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
 from rotator.model import (
     Act,
-    EventName,
     Origin,
-    Outcome,
     Policy,
     Reason,
     Rotation,

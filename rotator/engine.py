@@ -18,8 +18,9 @@ from typing import Final
 
 from rotator.clock import Clock
 from rotator.errors import Broken, Busy, Denied, Refused, RotatorError, StateUnusable, Transient, Unproved
+from rotator.event import EventName
 from rotator.kit import Interrupted, Kit
-from rotator.model import Credential, CredentialState, EventName, Rotation, RotationOutcome, Trouble
+from rotator.model import Credential, CredentialState, Rotation, RotationOutcome, Trouble
 from rotator.outlook import asleep, unsaid, wake_at
 from rotator.planner import current_version, next_rotation, retry_at, why_idle
 from rotator.ports import Tracked

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from rotator.clock import Clock
 from rotator.errors import OutcomeUnknown, RotatorError
-from rotator.model import Act, Credential, Event, EventName, Intent, Outcome
+from rotator.event import Event, EventName, Outcome
+from rotator.model import Act, Credential, Intent
 from rotator.ports import Change, Ledger, Progress, Prover, Provider, Store
 
 T = TypeVar("T")

@@ -45,11 +45,10 @@ from rotator.candidate import (
 )
 from rotator.document import client_in, contents, key_in, ours_in, provable
 from rotator.errors import Broken, Denied, OutcomeUnknown, RotatorError, Transient, Unproved, WriteConflict
+from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, settled
 from rotator.model import (
     Act,
-    EventName,
-    Outcome,
     Phase,
     Procedure,
     Reason,

@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from rotator.due import Action, Due
-from rotator.model import Credential, EventName, VersionState
+from rotator.event import EventName
+from rotator.model import Credential, VersionState
 from rotator.planner import NO_JITTER, current_version, next_action, retry_at, why_idle
 from rotator.ports import Tracked
 from rotator.timing import plus, spell, spell_moment

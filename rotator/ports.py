@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Protocol
 
+from rotator.event import Event
 from rotator.finding import Finding
 from rotator.model import (
     Credential,
     CredentialState,
-    Event,
     Intent,
     Procedure,
     ProofSeen,

@@ -14,13 +14,12 @@ from typing import Final
 from rotator.clock import elapsed
 from rotator.document import key_in, laid_into, rotation_in
 from rotator.errors import Broken, Denied, Transient, Unproved, WriteConflict
+from rotator.event import EventName, Outcome
 from rotator.kit import carry_out, settled
 from rotator.model import (
     Act,
     Displacement,
-    EventName,
     Origin,
-    Outcome,
     Phase,
     Reason,
     RotationOutcome,

@@ -20,11 +20,10 @@ from typing import Final
 
 from rotator.document import moment_in
 from rotator.errors import Busy
+from rotator.event import EventName, Outcome
 from rotator.kit import Kit
 from rotator.model import (
-    EventName,
     Origin,
-    Outcome,
     Phase,
     Reason,
     Rotation,

@@ -15,13 +15,11 @@ from typing import Final
 
 from rotator.clock import elapsed
 from rotator.errors import Broken, RotatorError
+from rotator.event import Event, EventName, Outcome
 from rotator.kit import Interrupted, Kit, settled
 from rotator.model import (
     Act,
-    Event,
-    EventName,
     Intent,
-    Outcome,
     Phase,
     Rotation,
     RotationOutcome,

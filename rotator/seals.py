@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Final, TypeVar
 
 from rotator.chain import Record, Value, canonical
-from rotator.model import EventName
+from rotator.event import EventName
 
 CHECKPOINT: Final = "checkpoint"
 SEALED: Final = "sealed"

@@ -20,11 +20,11 @@ from enum import StrEnum
 from rotator.clock import Instant
 from rotator.document import FIELDS, key_in, moment_in, ours_in, rotation_in
 from rotator.errors import Broken, ClockWrong, Refused
+from rotator.event import EventName
 from rotator.kit import Kit
 from rotator.model import (
     CredentialState,
     Displacement,
-    EventName,
     Origin,
     Phase,
     Version,

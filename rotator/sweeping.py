@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from rotator.clock import elapsed
+from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
-from rotator.model import Act, EventName, Outcome, Reason, Sighting
+from rotator.model import Act, Reason, Sighting
 from rotator.ports import Listed, Retired
 from rotator.staging import Claim
 from rotator.survey import Scene, read, strays

@@ -19,7 +19,7 @@ from rotator.app.state import Reader
 from rotator.app.usage import UsageFault
 from rotator.app.witness import Heard
 from rotator.errors import ChainBroken, RotatorError, StateUnusable
-from rotator.model import EventName
+from rotator.event import EventName
 from rotator.ports import Head
 from rotator.seals import Seal, fingerprint, said_in
 

@@ -15,7 +15,7 @@ from rotator.app.house import House
 from rotator.app.results import Remark
 from rotator.app.state import Reader
 from rotator.app.witness import Heard
-from rotator.errors import ChainBroken
+from rotator.errors import ChainBroken, Refused
 from rotator.timing import plus
 
 WALK_EVERY: Final = timedelta(days=1)
@@ -24,6 +24,20 @@ AUDIT: Final = "audit"
 """The name under which `status` speaks of the record itself."""
 
 _HINT: Final = "See it: rotator audit verify. When it is known why: rotator audit accept --reason TEXT"
+
+
+def see_that_change_is_allowed(house: House, act: str) -> None:
+    """Raise Refused when nothing is to be changed, ChainBroken (4) when a broken audit chain stops everything.
+
+    act: what was asked for, as a verb.
+    """
+    if house.observing:
+        raise Refused(
+            f"The configuration says `mode: observe`, so rotator does not {act} anything.",
+            hint="To let it, set state.mode to active.",
+            code="observing",
+        )
+    see_the_chain(house)
 
 
 def see_the_chain(house: House) -> Remark | None:

@@ -19,7 +19,7 @@ from rotator.app.house import House
 from rotator.app.mirroring import remarks_on_mirrors
 from rotator.app.results import Item
 from rotator.app.watching import status
-from rotator.model import EventName
+from rotator.event import EventName
 from rotator.timing import spell_moment
 
 NEWEST: Final = 1000

@@ -31,8 +31,9 @@ from rotator.clock import Instant, elapsed
 from rotator.crew import Crew
 from rotator.engine import Engine, Mode, Report
 from rotator.errors import Broken, Busy, Misconfigured, RotatorError, StateUnusable
+from rotator.event import Event, EventName
 from rotator.kit import Interrupted
-from rotator.model import Credential, Event, EventName, RotationOutcome
+from rotator.model import Credential, RotationOutcome
 from rotator.outlook import LONGEST_SLEEP
 from rotator.timing import plus
 

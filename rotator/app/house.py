@@ -28,7 +28,7 @@ from rotator.app.needs import Owner, field_of, key_is_to_be_made, key_of, owners
 from rotator.app.state import may_read, see_whose_it_is
 from rotator.app.visitors import Thorough, Visitors, new_crew
 from rotator.clock import Clock, SystemClock
-from rotator.errors import Busy, Refused, RotatorError, StateUnusable
+from rotator.errors import Busy, RotatorError, StateUnusable
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential
 from rotator.ports import Ledger, Progress, Prover, Provider, Store
@@ -193,21 +193,6 @@ class House:
     def observing(self) -> bool:
         """Say whether nothing may be changed anywhere."""
         return self.config.state.mode is Mode.OBSERVE
-
-    def see_that_change_is_allowed(self, act: str) -> None:
-        """Raise Refused when nothing is to be changed, ChainBroken (4) when a broken audit chain stops everything.
-
-        act: what was asked for, as a verb.
-        """
-        if self.observing:
-            raise Refused(
-                f"The configuration says `mode: observe`, so rotator does not {act} anything.",
-                hint="To let it, set state.mode to active.",
-                code="observing",
-            )
-        from rotator.app.chainwatch import see_the_chain
-
-        see_the_chain(self)
 
     def chosen(
         self, names: Sequence[str] = (), labels: Mapping[str, str] | None = None, *, everything: bool = False

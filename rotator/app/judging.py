@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from rotator.app import items
+from rotator.app.chainwatch import see_that_change_is_allowed
 from rotator.app.house import House, Use
 from rotator.app.results import Item, Trouble, status_of_asked
 from rotator.app.standing import SECRET_IS_GOOD
@@ -131,7 +132,7 @@ def orphans(house: House, *, retire: bool = False, check: bool = False) -> Orpha
     """
     chosen = house.chosen()
     if retire:
-        house.see_that_change_is_allowed("retire")
+        see_that_change_is_allowed(house, "retire")
     house.need_secrets(chosen)
     troubles: list[Trouble] = []
     retired: list[str] = []

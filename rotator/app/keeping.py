@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from rotator.app import items
+from rotator.app.chainwatch import see_that_change_is_allowed
 from rotator.app.choosing import unknown_name
 from rotator.app.departed import kit_of_departed
 from rotator.app.house import House, Use
 from rotator.app.results import Item
 from rotator.errors import Refused
+from rotator.event import Event, EventName
 from rotator.model import (
     WITHDRAWN,
     Credential,
     CredentialState,
-    Event,
-    EventName,
     Request,
     RotationOutcome,
     Version,
@@ -119,7 +119,7 @@ def retire(house: House, name: str, *, key_id: str | None = None) -> Ended:
     from rotator.by_hand import retire_now
 
     (credential,) = house.chosen([name])
-    house.see_that_change_is_allowed("retire")
+    see_that_change_is_allowed(house, "retire")
     house.need_secrets([credential])
     started = house.clock.now()
     gone = retire_now(house.kit(credential, Use.CHANGE), key_id)
@@ -142,7 +142,7 @@ def forget(house: House, name: str, how: Farewell) -> Kept:
     from rotator.by_hand import Leaving
     from rotator.by_hand import forget as end
 
-    house.see_that_change_is_allowed("forget")
+    see_that_change_is_allowed(house, "forget")
     credential = next((one for one in house.config.models if one.name == name), None)
     if credential is not None:
         house.need_secrets([credential])

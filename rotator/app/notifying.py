@@ -22,7 +22,7 @@ from rotator.app.house import House
 from rotator.app.results import Remark
 from rotator.app.state import Reader, Record, Writer
 from rotator.clock import elapsed
-from rotator.model import Event, EventName
+from rotator.event import Event, EventName
 from rotator.timing import plus, spell
 
 if TYPE_CHECKING:

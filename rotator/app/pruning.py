@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rotator.app import heads
 from rotator.app.auditing import Filter, seals_in
+from rotator.app.chainwatch import see_that_change_is_allowed
 from rotator.app.checkpoints import signer_of, trusted_key
 from rotator.app.house import House, Use
 from rotator.app.state import Reader, Writer
@@ -40,7 +41,7 @@ def prune(house: House, before: datetime, out: Path) -> Pruned:
     """
     if before > house.clock.now():
         raise UsageFault("--before names a time to come.", hint="Name a past one: 2025-11-24, or 400d ago as 400d.")
-    house.see_that_change_is_allowed("prune")
+    see_that_change_is_allowed(house, "prune")
     signer = signer_of(house)
     if signer is None:
         raise Misconfigured(

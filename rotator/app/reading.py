@@ -18,7 +18,7 @@ from rotator.app.house import House, Use
 from rotator.app.results import Item
 from rotator.app.usage import UsageFault
 from rotator.errors import Denied, Refused
-from rotator.model import Event, EventName
+from rotator.event import Event, EventName
 from rotator.secret import Fields, Secret
 
 PRIVATE = 0o600

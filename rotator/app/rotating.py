@@ -24,12 +24,11 @@ from rotator.app.visitors import Visitors
 from rotator.clock import elapsed
 from rotator.engine import Report
 from rotator.errors import Busy, Refused, RotatorError, Throttled
+from rotator.event import Event, EventName
 from rotator.kit import Interrupted
 from rotator.model import (
     Credential,
     CredentialState,
-    Event,
-    EventName,
     Reason,
     Request,
     RetireMode,

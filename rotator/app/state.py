@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from rotator.chain import Break
 from rotator.errors import Broken, Misconfigured
-from rotator.model import Event, Intent, Request, Rotation, Sighting, Step, Version
+from rotator.event import Event
+from rotator.model import Intent, Request, Rotation, Sighting, Step, Version
 from rotator.ports import Change, Head, Ledger, Note, Tracked, Waking
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import click
 
 from rotator.cli.times import typed_moment
 from rotator.clock import SystemClock
-from rotator.model import EventName, Outcome
+from rotator.event import EventName, Outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from rotator.chain import KEYS, Record
+from rotator.event import Outcome
 from rotator.exports.meaning import Deed, Weight, deed, told, weight
-from rotator.model import Outcome
 
 OCSF_VERSION: Final = "1.3.0"
 ECS_VERSION: Final = "8.17.0"

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Final
 
 from rotator.chain import Record
-from rotator.model import EventName, Outcome
+from rotator.event import EventName, Outcome
 
 
 class Weight(Enum):

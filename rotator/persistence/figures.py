@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rotator.model import EventName
+from rotator.event import EventName
 from rotator.persistence.database import Asking
 from rotator.persistence.marks import UNANSWERED, UNFINISHED
 

@@ -15,7 +15,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from rotator.chain import ZEROS, Value, record_of
 from rotator.clock import Clock
-from rotator.model import Event, EventName, ProofSeen
+from rotator.event import Event, EventName
+from rotator.model import ProofSeen
 from rotator.persistence import rows, schema, tables
 from rotator.persistence.database import PATIENCE, Access, Database
 from rotator.persistence.faults import damaged

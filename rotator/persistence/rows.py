@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rotator.chain import KEYS, Value, spell_time
 from rotator.clock import Instant
+from rotator.event import Outcome
 from rotator.model import (
     Act,
     Binding,
@@ -20,7 +21,6 @@ from rotator.model import (
     Displacement,
     Intent,
     Origin,
-    Outcome,
     Phase,
     ProofSeen,
     Reason,

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from rotator.chain import Value
 from rotator.clock import Clock
-from rotator.model import Event, EventName
+from rotator.event import Event, EventName
 from rotator.persistence import rows, schema, tables
 from rotator.persistence.database import Asking
 from rotator.ports import Head

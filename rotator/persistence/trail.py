@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from rotator.chain import START, Break, Flaw, Place, Record, Value, breaks, mark_of
-from rotator.model import EventName
+from rotator.event import EventName
 from rotator.persistence import rows, schema
 from rotator.persistence.database import Asking
 from rotator.persistence.faults import damaged

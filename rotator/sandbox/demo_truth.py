@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotator.model import Credential, EventName, Outcome
+from rotator.event import EventName, Outcome
+from rotator.model import Credential
 from rotator.ports import Documents
 from rotator.sandbox.demo_consumers import Consumers
 from rotator.sandbox.directory import Directory

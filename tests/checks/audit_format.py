@@ -8,8 +8,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from rotator.chain import KEYS, ZEROS, Value, canonical, first_break, record_of, spell_time
+from rotator.event import Event, EventName, Outcome
 from rotator.exports.signing import Signer
-from rotator.model import Event, EventName, Outcome
 from rotator.seals import CHECKPOINT, SIGNED_FOR, Checkpoint, fingerprint, signed_text, text_of
 
 RFC_8032_TEST_1 = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="

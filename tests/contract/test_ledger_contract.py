@@ -15,16 +15,14 @@ import pytest
 from rotator.chain import ZEROS
 from rotator.clock import Instant, ManualClock
 from rotator.errors import StateUnusable
+from rotator.event import Event, EventName, Outcome
 from rotator.model import (
     Act,
     Binding,
     CredentialState,
     Displacement,
-    Event,
-    EventName,
     Intent,
     Origin,
-    Outcome,
     Phase,
     ProofSeen,
     Reason,

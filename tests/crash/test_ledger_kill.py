@@ -24,7 +24,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from rotator.clock import SystemClock
-from rotator.model import Binding, CredentialState, Event, EventName, Origin, Version, VersionState
+from rotator.event import Event, EventName
+from rotator.model import Binding, CredentialState, Origin, Version, VersionState
 from rotator.persistence.ledger import SqlLedger
 
 ledger = SqlLedger(Path(sys.argv[1]), SystemClock())
@@ -40,7 +41,7 @@ HALF_WRITTEN = """
 import os, signal, sys
 from pathlib import Path
 from rotator.clock import SystemClock
-from rotator.model import Event, EventName
+from rotator.event import Event, EventName
 from rotator.persistence.ledger import SqlLedger
 
 ledger = SqlLedger(Path(sys.argv[1]), SystemClock())

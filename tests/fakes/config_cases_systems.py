@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from rotator.model import EventName
+from rotator.event import EventName
 from tests.fakes.config_files import NOT_A_DURATION, PROVIDERS, STORES, credential, document, store
 
 EVENTS = ", ".join(one.value for one in EventName)

@@ -14,12 +14,11 @@ from datetime import datetime
 from rotator.chain import ZEROS, Value, record_of
 from rotator.clock import Clock
 from rotator.errors import StateUnusable
+from rotator.event import Event, Outcome
 from rotator.model import (
     Act,
     CredentialState,
-    Event,
     Intent,
-    Outcome,
     ProofSeen,
     Request,
     Rotation,

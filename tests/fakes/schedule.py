@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from rotator.clock import Instant
 from rotator.errors import Denied, OutcomeUnknown, RotatorError, Transient
-from rotator.model import Act, Event, EventName
+from rotator.event import Event, EventName
+from rotator.model import Act
 from rotator.planner import current_version
 from rotator.ports import Answer
 from tests.fakes.memory_issuer import Fate, MemoryIssuer

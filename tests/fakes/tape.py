@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from rotator.event import Event
 from rotator.finding import Finding
-from rotator.model import Event, Intent, Procedure, Rotation, Sighting
+from rotator.model import Intent, Procedure, Rotation, Sighting
 from rotator.ports import (
     Change,
     Documents,

@@ -15,8 +15,9 @@ from typing import Any
 from rotator.chain import first_break
 from rotator.clock import ManualClock
 from rotator.engine import Engine, Mode, Report
+from rotator.event import Event, EventName, Outcome
 from rotator.kit import Kit
-from rotator.model import Act, Credential, Event, EventName, Outcome, Policy, ProofPlan, Request
+from rotator.model import Act, Credential, Policy, ProofPlan, Request
 from rotator.ports import Answer
 from rotator.secret import Fields
 from tests.fakes.memory_issuer import OURS, MemoryIssuer, MemoryProver

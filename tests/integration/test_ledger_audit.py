@@ -14,15 +14,13 @@ import pytest
 
 from rotator.chain import KEYS, ZEROS, Flaw, first_break, link, record_of
 from rotator.clock import ManualClock, SystemClock
+from rotator.event import Event, EventName, Outcome
 from rotator.model import (
     Act,
     Binding,
     CredentialState,
-    Event,
-    EventName,
     Intent,
     Origin,
-    Outcome,
     Phase,
     Reason,
     Request,

@@ -14,7 +14,8 @@ import pytest
 
 from rotator.clock import ManualClock, SystemClock
 from rotator.errors import Busy, ChainBroken, StateUnusable
-from rotator.model import Binding, CredentialState, Event, EventName
+from rotator.event import Event, EventName
+from rotator.model import Binding, CredentialState
 from rotator.persistence import database as opening
 from rotator.persistence import marks, schema
 from rotator.persistence.copies import backup, restore, revision, upgrade

@@ -21,7 +21,8 @@ import pytest
 
 from rotator.clock import ManualClock
 from rotator.errors import Busy, StateUnusable
-from rotator.model import Binding, CredentialState, Event, EventName, Origin, Version, VersionState
+from rotator.event import Event, EventName
+from rotator.model import Binding, CredentialState, Origin, Version, VersionState
 from rotator.persistence import tables
 from rotator.persistence.database import Access, Database, journal
 from rotator.persistence.ledger import SqlLedger

@@ -230,7 +230,7 @@ def test_ten_thousand_letters_are_told_over_several_runs_each_for_some_seconds_o
     telling(bench, webhook(ear, "secret.read"))
     with bench.house() as house:
         ledger = house.ledger()
-        from rotator.model import Event, EventName
+        from rotator.event import Event, EventName
 
         for start in range(0, 10_000, 1000):
             first, *rest = [

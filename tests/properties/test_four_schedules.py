@@ -16,7 +16,8 @@ import pytest
 
 from rotator.engine import Mode
 from rotator.errors import ClockWrong, Misconfigured
-from rotator.model import EventName, RotationOutcome, VersionState
+from rotator.event import EventName
+from rotator.model import RotationOutcome, VersionState
 from rotator.ports import Answer
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, SECOND, State, World, credential
 

@@ -6,7 +6,7 @@ import pytest
 
 from rotator.app import heads
 from rotator.clock import ManualClock
-from rotator.model import Event, EventName
+from rotator.event import Event, EventName
 from rotator.ports import Head
 from rotator.secret import Fields
 from tests.fakes.memory_ledger import MemoryLedger

@@ -11,8 +11,9 @@ import pytest
 
 from rotator.engine import Engine
 from rotator.errors import Denied, OutcomeUnknown, RotatorError, StateUnusable, Throttled, Transient
+from rotator.event import EventName
 from rotator.kit import Interrupted
-from rotator.model import Act, EventName, Phase, RotationOutcome, VersionState
+from rotator.model import Act, Phase, RotationOutcome, VersionState
 from rotator.ports import Answer
 from tests.fakes.memory_issuer import Fate
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, PATH, SECOND, State, World, credential

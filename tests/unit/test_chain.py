@@ -27,7 +27,7 @@ from rotator.chain import (
     spell_time,
     tidy,
 )
-from rotator.model import Event, EventName, Outcome
+from rotator.event import Event, EventName, Outcome
 
 AT = datetime(2026, 11, 24, 14, 1, 7, 120, tzinfo=UTC)
 Records = list[dict[str, Any]]

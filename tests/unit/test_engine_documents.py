@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rotator.errors import Transient
-from rotator.model import Act, Event, EventName, Origin, RotationOutcome, VersionState
+from rotator.event import Event, EventName
+from rotator.model import Act, Origin, RotationOutcome, VersionState
 from rotator.planner import current_version
 from rotator.secret import Fields
 from tests.fakes.memory_issuer import Fate

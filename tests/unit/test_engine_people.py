@@ -10,7 +10,8 @@ import pytest
 
 from rotator.by_hand import Leaving, forget, retire_now
 from rotator.errors import ClockWrong, OutcomeUnknown
-from rotator.model import Act, EventName, ProofSeen, RetireMode, RotationOutcome, Trouble, VersionState
+from rotator.event import EventName
+from rotator.model import Act, ProofSeen, RetireMode, RotationOutcome, Trouble, VersionState
 from rotator.ports import Answer
 from tests.fakes.memory_issuer import Fate
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, PATH, SECOND, State, World, credential

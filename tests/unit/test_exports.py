@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rotator.chain import KEYS, ZEROS, Place, Value, first_break, link
+from rotator.event import EventName, Outcome
 from rotator.exports import Form, Origin, lines
-from rotator.model import EventName, Outcome
 
 ORIGIN = Origin("0.1.0", "host-1.example.com", "0" * 32)
 NASTY = 'a "quoted" \\ back]slash | pipe = equals, comma; ümlaut 日本 ] end'

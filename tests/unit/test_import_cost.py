@@ -15,7 +15,8 @@ import pytest
 
 from rotator.app.config import load
 from rotator.clock import ManualClock
-from rotator.model import CredentialState, Event, EventName, Origin, Version, VersionState
+from rotator.event import Event, EventName
+from rotator.model import CredentialState, Origin, Version, VersionState
 from rotator.persistence.ledger import SqlLedger
 from rotator.sandbox.files import render_config
 

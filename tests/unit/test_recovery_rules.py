@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from rotator.model import Act, EventName, Phase, RotationOutcome, VersionState
+from rotator.event import EventName
+from rotator.model import Act, Phase, RotationOutcome, VersionState
 from rotator.ports import Answer
 from tests.fakes.memory_issuer import Fate
 from tests.fakes.tape import Crash

@@ -9,7 +9,7 @@ from pydantic import Tag
 
 from rotator.app.config.parts import First, Parsed, PositiveDuration, SecretRef, Section, WebUrl, later, tagged
 from rotator.app.config.values import Wrong
-from rotator.model import EventName
+from rotator.event import EventName
 
 
 def _events(found: object) -> tuple[str, ...]:
