@@ -18,7 +18,6 @@ from rotator.model import (
     WITHDRAWN,
     Credential,
     CredentialState,
-    Request,
     RotationOutcome,
     Version,
     VersionState,
@@ -60,7 +59,7 @@ def pause(house: House, names: Sequence[str], *, everything: bool = False, note:
     for credential in chosen:
         tracked = ledger.tracked(credential.name)
         state = tracked.state if tracked is not None else _first_sight(credential)
-        withdrawn = [replace(one, answered_by=WITHDRAWN) for one in _asked_for(tracked)]
+        withdrawn = [replace(one, answered_by=WITHDRAWN) for one in ledger.requests_open(credential.name)]
         if state.paused_at is not None and not withdrawn:
             continue
         said = [note, *(f"withdraws the rotation that {one.actor} asked for" for one in withdrawn)]
@@ -69,10 +68,6 @@ def pause(house: House, names: Sequence[str], *, everything: bool = False, note:
         ledger.record(event, replace(state, paused_at=state.paused_at or house.clock.now()), *withdrawn)
         changed.append(credential.name)
     return Kept(_standing(house, ledger, chosen), tuple(changed))
-
-
-def _asked_for(tracked: Tracked | None) -> tuple[Request, ...]:
-    return () if tracked is None or tracked.request is None else (tracked.request,)
 
 
 def _first_sight(credential: Credential) -> CredentialState:

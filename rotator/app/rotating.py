@@ -129,10 +129,10 @@ def _chosen(house: House, wish: Wish) -> tuple[Credential, ...]:
     return house.chosen(wish.names, wish.labels, everything=wish.everything)
 
 
-def _request(house: House, ledger: Ledger, credential: Credential, wish: Wish) -> None:
+def _request(house: House, ledger: Writer, credential: Credential, wish: Wish) -> None:
     """Write the wish down, and that nothing is waited for. One that is still open is made stronger, not doubled."""
     tracked = ledger.tracked(credential.name)
-    open_one = tracked.request if tracked is not None else None
+    open_one = next(iter(ledger.requests_open(credential.name)), None)
     if open_one is not None:
         wanted = replace(open_one, emergency=open_one.emergency or wish.emergency, note=wish.note or open_one.note)
     else:

@@ -152,6 +152,9 @@ class Writer(Ledger, Protocol):
     def see_that_it_is_there(self) -> None:
         """Raise StateUnusable when the file was removed or replaced under us, or a write to it has failed."""
 
+    def requests_open(self, credential: str) -> tuple[Request, ...]:
+        """Return the unanswered requests for a credential, oldest first, also for one that was never visited."""
+
     def managed(self) -> frozenset[str]:
         """Return the names of all credentials that are known and not forgotten."""
 

@@ -87,6 +87,17 @@ def test_a_pause_withdraws_what_was_asked_for_and_says_so(bench: Bench) -> None:
     assert [item["outcome"] for item in rotated(bench).items] == ["skipped", "skipped"]
 
 
+def test_what_was_asked_for_before_the_first_visit_is_one_request_and_can_be_withdrawn(bench: Bench) -> None:
+    rotated(bench, "one", now=True, no_wait=True)
+    rotated(bench, "one", now=True, no_wait=True, note="again")
+    with bench.house() as house:
+        (asked,) = house.reader().requests_open("one")
+    assert asked.note == "again"
+    paused(bench, "one")
+    with bench.house() as house:
+        assert house.reader().requests_open("one") == ()
+
+
 def test_what_is_paused_already_can_have_its_request_withdrawn(bench: Bench) -> None:
     rotated(bench)
     rotated(bench, "one", now=True, no_wait=True)
