@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rotator.ports import Answer, Verdict
-from rotator.provers.cleaning import Cleaner
-from rotator.provers.http import Reply, Unanswered, http_date
-from rotator.provers.request import host_of
-from rotator.provers.strictly import NotJson, read_json, read_object
 from rotator.secret import Secret
+from rotator.wire.cleaning import Cleaner
+from rotator.wire.exchange import Reply, Unanswered, http_date
+from rotator.wire.strictly import NotJson, read_json, read_object
+from rotator.wire.urls import host_of
 
 LEAST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(hours=6)

@@ -16,13 +16,14 @@ from rotator.expect import Claims, Fault, FaultCode, RefreshToken, unmet
 from rotator.finding import Finding
 from rotator.ports import Answer, Verdict
 from rotator.provers.answers import Granted, read_answer, unanswered
-from rotator.provers.cleaning import Cleaner
 from rotator.provers.client_auth import present
-from rotator.provers.http import Deadline, GuardedTransport, Reply, TransportFor, Unanswered, exchange, trust
 from rotator.provers.jwks import Jwt, Keys, parse
 from rotator.provers.looking import look
-from rotator.provers.request import ProofRequest, host_of
+from rotator.provers.request import ProofRequest
 from rotator.secret import Fields, Secret
+from rotator.wire.cleaning import Cleaner
+from rotator.wire.exchange import Body, Deadline, GuardedTransport, Reply, TransportFor, Unanswered, exchange, trust
+from rotator.wire.urls import host_of
 
 _OPAQUE = "it is opaque. Say signature: unverified in verify.expect if that is how it is meant"
 
@@ -87,7 +88,7 @@ class ClientCredentialsProver:
         presented = present(self._request.client_auth, client_id, values, grant, url, now)
         transport = self._transport(deadline)
         try:
-            reply = exchange(transport, "POST", url, presented.headers, presented.form)
+            reply = exchange(transport, "POST", url, presented.headers, Body.form(presented.form))
         except Unanswered as failure:
             return unanswered(failure, self._where)
         return read_answer(reply, Cleaner([*sensitive, *presented.sensitive]), self._where, now)

@@ -21,10 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from rotator.clock import Clock, Instant, elapsed
 from rotator.expect import Fault, FaultCode, show
-from rotator.provers.http import Reply, Unanswered
-from rotator.provers.request import Signature, host_of, url_fault
-from rotator.provers.strictly import NotJson, read_object
+from rotator.provers.request import Signature
 from rotator.secret import Secret
+from rotator.wire.exchange import Reply, Unanswered
+from rotator.wire.strictly import NotJson, read_object
+from rotator.wire.urls import host_of, url_fault
 
 KEPT = timedelta(minutes=10)
 NOT_AGAIN_BEFORE = timedelta(seconds=30)  # an unknown key id is no reason to ask more often than this

@@ -13,10 +13,11 @@ import httpx2
 from rotator.clock import Clock
 from rotator.errors import Misconfigured
 from rotator.finding import Finding, Severity
-from rotator.provers.http import Reply, Unanswered, exchange
 from rotator.provers.jwks import Keys
-from rotator.provers.request import ProofRequest, host_of
-from rotator.provers.strictly import NotJson, read_object
+from rotator.provers.request import ProofRequest
+from rotator.wire.exchange import Body, Reply, Unanswered, exchange
+from rotator.wire.strictly import NotJson, read_object
+from rotator.wire.urls import host_of
 
 ENDPOINT = "token endpoint"
 KEYS = "signing keys"
@@ -46,7 +47,7 @@ def _findings(
 ) -> Iterator[Finding]:
     where = host_of(request.token_url)
     try:
-        reply = exchange(transports(), "POST", request.token_url, form=b"grant_type=client_credentials")
+        reply = exchange(transports(), "POST", request.token_url, body=Body.form(b"grant_type=client_credentials"))
     except Unanswered as failure:
         yield _unreachable(subject, ENDPOINT, failure)
     else:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
 from rotator.errors import Misconfigured
 from rotator.expect import CredentialKind, Expectations
+from rotator.wire.urls import host_of, proxy_fault, url_fault
 
 # Parameters that the request itself sets; `params` must not be able to replace them.
 _OWN_PARAMETERS = frozenset(
@@ -72,7 +71,7 @@ class ProofRequest:
             fault = url_fault(self.keys_url, plain_http=self.unsafe_plain_http)
             self._require(fault, "the address of the keys", self.keys_url)
         if self.proxy is not None:
-            self._require(_proxy_fault(self.proxy), "verify.proxy", _without_userinfo(self.proxy))
+            self._require(proxy_fault(self.proxy), "verify.proxy", _without_userinfo(self.proxy))
             if any(url is not None and url.startswith("http:") for url in (self.token_url, self.keys_url)):
                 raise Misconfigured(
                     "An endpoint in plain http is not asked through a proxy: the proxy would read the secret.",
@@ -93,35 +92,6 @@ class ProofRequest:
             raise Misconfigured(f"{what} {fault}: {value}", hint="Correct it in the configuration.", code="unsafe_url")
 
 
-def url_fault(url: str, *, plain_http: bool) -> str | None:
-    """Return why a secret, or trust in a key, may not go to this URL; None when it may.
-
-    plain_http: whether http is allowed to other machines; to this one it is in any case.
-    """
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return "contains characters that a URL must have encoded"
-    parts = _split(url)
-    if parts is None or not parts.hostname:
-        return "is no URL with a host"
-    if "@" in parts.netloc:
-        return "contains a user name or a password"
-    if parts.fragment:
-        return "has a fragment"
-    if parts.scheme == "https":
-        return None
-    if parts.scheme == "http" and (plain_http or _loopback(parts.hostname)):
-        return None
-    return "must begin with https://"
-
-
-def host_of(url: str) -> str:
-    """Return host and port of a URL for a message."""
-    parts = _split(url)
-    if parts is None or not parts.hostname:
-        return "an unreadable address"
-    return parts.netloc.rpartition("@")[2]
-
-
 def for_entra(expectations: Expectations | None, tenant: str | None, kind: CredentialKind) -> Expectations:
     """Return the expectations with what every Entra token must show: our client, our tenant, this kind of credential.
 
@@ -140,32 +110,5 @@ def for_entra(expectations: Expectations | None, tenant: str | None, kind: Crede
     )
 
 
-def _proxy_fault(proxy: str) -> str | None:
-    parts = _split(proxy)
-    if parts is None or not parts.hostname:
-        return "is no URL with a host"
-    if "@" in parts.netloc:
-        return "contains a user name or a password, which no configuration may hold"
-    if parts.scheme != "http":
-        return "must begin with http:// (what passes through the proxy is TLS in any case)"
-    return None
-
-
 def _without_userinfo(url: str) -> str:
     return f"{url.partition('://')[0]}://{host_of(url)}"
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError for a port that is no port
-    except ValueError:
-        return None
-    return parts
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

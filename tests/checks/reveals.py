@@ -17,7 +17,7 @@ PLACES: Final = {
     "rotator/app/needs.py": 1,  # a new key of the embedded store, into its file
     "rotator/app/reading.py": 2,  # `rotator read`: into a file, or down a pipe
     "rotator/notifications/webhook.py": 1,  # the key of a signature
-    "rotator/provers/cleaning.py": 1,  # to mask it in what others say
+    "rotator/wire/cleaning.py": 1,  # to mask it in what others say
     "rotator/provers/client_auth.py": 6,  # the token request
     "rotator/provers/jwks.py": 2,  # a token, to check its signature
     "rotator/providers/entra_login.py": 2,  # our own login

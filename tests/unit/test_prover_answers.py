@@ -11,9 +11,9 @@ import pytest
 
 from rotator.ports import Answer, Verdict
 from rotator.provers.answers import Granted, read_answer
-from rotator.provers.cleaning import Cleaner
-from rotator.provers.http import Reply
 from rotator.secret import Secret
+from rotator.wire.cleaning import Cleaner
+from rotator.wire.exchange import Reply
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DATE = "Tue, 24 Nov 2026 12:00:10 GMT"

@@ -9,8 +9,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from rotator.provers.cleaning import MASK, Cleaner
 from rotator.secret import Secret
+from rotator.wire.cleaning import MASK, Cleaner
 
 CANARY = 'Kq7~wV+9%x&"<Pb3/zT ä=Lm5Yc8Rd'
 CLIENT = "7f3c0c52-0000-4000-8000-000000000011"

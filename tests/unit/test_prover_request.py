@@ -9,7 +9,8 @@ import pytest
 
 from rotator.errors import Misconfigured
 from rotator.expect import CredentialKind, Expectations
-from rotator.provers.request import ProofRequest, Signature, for_entra, host_of
+from rotator.provers.request import ProofRequest, Signature, for_entra
+from rotator.wire.urls import host_of
 
 URL = "https://login.example/token"
 

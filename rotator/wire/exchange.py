@@ -9,6 +9,7 @@ byte by byte never exceeds; so every read here is given what is left of the whol
 from __future__ import annotations
 
 import ipaddress
+import json
 import queue
 import socket
 import ssl
@@ -27,7 +28,7 @@ import httpx2
 from rotator import __version__
 from rotator.clock import Clock, elapsed
 from rotator.errors import Misconfigured
-from rotator.provers.request import host_of
+from rotator.wire.urls import host_of
 
 MAX_BODY = 256 * 1024
 MAX_HEADERS = 64 * 1024
@@ -88,6 +89,24 @@ def http_date(text: str | None) -> datetime | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is sent with a request. Never shown."""
+
+    media_type: str
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def form(cls, content: bytes) -> Body:
+        """Return a form that is encoded already."""
+        return cls("application/x-www-form-urlencoded", content)
+
+    @classmethod
+    def json(cls, content: object) -> Body:
+        """Return JSON (RFC 8259)."""
+        return cls("application/json", json.dumps(content, ensure_ascii=False).encode())
+
+
 TransportFor = Callable[[Deadline], httpx2.BaseTransport]
 
 
@@ -96,7 +115,7 @@ def exchange(
     method: str,
     url: str,
     headers: Mapping[str, str] | None = None,
-    form: bytes | None = None,
+    body: Body | None = None,
 ) -> Reply:
     """Send one request and return the answer, whatever its status. Raises Unanswered when there is none to be had."""
     sent = {
@@ -107,12 +126,14 @@ def exchange(
         "User-Agent": f"rotator/{__version__}",
         **(headers or {}),
     }
-    if form is not None:
-        sent["Content-Type"] = "application/x-www-form-urlencoded"
+    if body is not None:
+        sent["Content-Type"] = body.media_type
     try:
         # No httpx2.Client: what a client adds (redirects, cookies, netrc, proxies from the environment) is not wanted.
         with transport:
-            response = transport.handle_request(httpx2.Request(method, url, headers=sent, content=form))
+            response = transport.handle_request(
+                httpx2.Request(method, url, headers=sent, content=body.content if body else None)
+            )
             return Reply(response.status_code, dict(response.headers), response.read())
     except httpx2.InvalidURL:
         raise Unanswered("bad_answer", f"{host_of(url)} is not an address that can be asked.") from None
@@ -276,7 +297,7 @@ def _plainly(error: Exception) -> str:
     """Return the system's or OpenSSL's own words for a failure to connect; they hold nothing that was sent."""
     cause = error.args[0] if error.args else None
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"{cause.verify_message}; name the CA in verify.ca_file if it is your own".rstrip(".")
+        return f"{cause.verify_message}; name the CA in ca_file if it is your own".rstrip(".")
     if isinstance(cause, ssl.SSLError):
         return (cause.reason or "no TLS was spoken").replace("_", " ").lower()
     if isinstance(cause, TimeoutError):
