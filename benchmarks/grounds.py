@@ -54,6 +54,7 @@ def credential(number: int) -> Credential:
         kind="entra",
         issuer="https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555",
         application=_guid("application", number),
+        client_id=_guid("application", number),
         store="vault",
         path=f"partners/{name}",
         policy=POLICY,

@@ -19,7 +19,7 @@ FIELDS = ("client_id", "client_secret", "token_url", "scope", "key_id", "issued_
 def contents(kit: Kit, issued: Issued, rotation_id: str) -> Fields:
     """Return our fields for a version that was just issued."""
     values: dict[str, str | Secret] = {
-        "client_id": issued.client_id,
+        "client_id": issued.client_id or kit.credential.client_id,
         "token_url": kit.credential.token_url,
         "scope": kit.credential.scope,
         "key_id": issued.version.key_id,

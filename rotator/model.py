@@ -84,8 +84,8 @@ class Credential:
     """One tracked client identity with its policy, as the configuration says it.
 
     provider, store: the names of the configuration. issuer: what the provider talks to, stable across renaming (for
-    Entra the authority and tenant). application: the issuer's name for the client: its client id, or `object:` and the
-    issuer's own id. fields: our field name to the name in the consumer document.
+    Entra the authority and tenant). application: the issuer's name for the client. client_id: empty when only the
+    issuer knows it. fields: our field name to the name in the consumer document.
     """
 
     name: str
@@ -99,15 +99,11 @@ class Credential:
     proof: ProofPlan
     token_url: str = ""
     scope: str = ""
+    client_id: str = ""
     description: str = ""
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def client_id(self) -> str:
-        """Return the client id as far as the configuration tells it; empty when only the issuer knows."""
-        return "" if self.application.startswith("object:") else self.application
 
     @property
     def binding(self) -> Binding:

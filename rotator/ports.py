@@ -56,7 +56,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A version just created. values: `client_secret`, under our field names. request_id: the issuer's, for its log."""
+    """A version just created. values: `client_secret`, under our field names. request_id: the issuer's, for its log.
+
+    client_id: empty where it is not new, and the configured one holds.
+    """
 
     version: Listed
     client_id: str

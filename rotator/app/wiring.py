@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rotator.app.config import Reference, Resolver, Verification
 from rotator.app.config.systems import (
+    AnyProvider,
     AppRoleAuth,
     CertificateAuth,
     ClientSecretAuth,
@@ -51,10 +52,10 @@ class Builder(Protocol):
     def store(self, name: str, section: AnyStore, key: Secret | None) -> Store:
         """Return a store. key: of an embedded one."""
 
-    def provider(self, name: str, section: EntraProvider) -> Provider:
+    def provider(self, name: str, section: AnyProvider) -> Provider:
         """Return an issuer."""
 
-    def prover(self, credential: Credential, asked: Verification, provider: EntraProvider) -> Prover:
+    def prover(self, credential: Credential, asked: Verification, provider: AnyProvider) -> Prover:
         """Return what makes the token requests of one credential."""
 
     def writer(self, database: Path, clock: Clock, command: str, patience: timedelta) -> AbstractContextManager[Writer]:
@@ -119,11 +120,16 @@ class Parts:
             case KubernetesAuth():
                 return settings.KubernetesAuth(auth.token_file, auth.role, auth.mount)
 
-    def provider(self, name: str, section: EntraProvider) -> Provider:
+    def provider(self, name: str, section: AnyProvider) -> Provider:
         """Return an issuer, not yet connected."""
-        from rotator.providers.entra import EntraProvider as Entra
+        if isinstance(section, EntraProvider):
+            from rotator.providers.entra import EntraProvider as Entra
 
-        return Entra(self.entra_settings(name, section), self.clock)
+            return Entra(self.entra_settings(name, section), self.clock)
+        from rotator.app.describing import description
+        from rotator.providers.described import DescribedProvider
+
+        return DescribedProvider(description(name, section, self.fetching), self.clock)
 
     def entra_settings(self, name: str, section: EntraProvider) -> EntraSettings:
         """Return what an Entra provider is told."""
@@ -154,7 +160,7 @@ class Parts:
             case WorkloadIdentityAuth():
                 return settings.WorkloadIdentityAuth(auth.client_id, auth.token_file)
 
-    def prover(self, credential: Credential, asked: Verification, provider: EntraProvider) -> Prover:
+    def prover(self, credential: Credential, asked: Verification, provider: AnyProvider) -> Prover:
         """Return what makes the token requests of one credential."""
         from rotator.provers.client_credentials import ClientCredentialsProver
 
@@ -162,7 +168,7 @@ class Parts:
         in_time = replace(request, deadline=min(request.deadline, credential.proof.deadline))
         return ClientCredentialsProver(in_time, self.clock)
 
-    def proof_request(self, asked: Verification, provider: EntraProvider) -> ProofRequest:
+    def proof_request(self, asked: Verification, provider: AnyProvider) -> ProofRequest:
         """Return what a proof asks for. Raises Misconfigured when that contradicts itself."""
         from rotator.provers.request import ClientAuth, ProofRequest, Signature
 
@@ -219,7 +225,7 @@ class Parts:
         return lambda: self.resolver.resolve(reference)
 
 
-def expectations(asked: Verification, provider: EntraProvider) -> Expectations:
+def expectations(asked: Verification, provider: AnyProvider) -> Expectations:
     """Return what the tokens of one credential must be.
 
     A token signed by the tenant's keys, or got from its own endpoint and signed by any, is a JWT of Entra. It must also

@@ -57,16 +57,20 @@ class Files:
     config_kept: bool
     certificate: x509.Certificate
     secret: str = field(repr=False)
+    console_token: str = field(repr=False)
     secret_lifetime: timedelta = SECRET_LIFETIME
 
 
 def prepare_files(folder: Path, *, port: int, now: datetime) -> Files:
-    """Return the files in `folder`, made where they are missing: ca.pem, graph.pem, graph-secret, config.yaml."""
+    """Return the files in `folder`, made where they are missing: ca.pem, our logins, config.yaml."""
     tls = prepare_tls(folder, now)
     certificate_file, secret_file, config_file = folder / "graph.pem", folder / "graph-secret", folder / "config.yaml"
     certificate = prepare_client_certificate(certificate_file, now)
     if not secret_file.exists():
         write_private(secret_file, secrets.token_urlsafe(30).encode())
+    token_file = folder / "console-token"
+    if not token_file.exists():
+        write_private(token_file, secrets.token_urlsafe(30).encode())
     config_kept = config_file.exists() and not _untouched(config_file)
     if not config_kept:
         write_private(config_file, render_config(port=port).encode())
@@ -79,6 +83,7 @@ def prepare_files(folder: Path, *, port: int, now: datetime) -> Files:
         config_kept=config_kept,
         certificate=certificate,
         secret=secret_file.read_text(encoding="ascii").strip(),
+        console_token=token_file.read_text(encoding="ascii").strip(),
     )
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
+from rotator.sandbox.console import Console
 from rotator.sandbox.control import Control
 from rotator.sandbox.directory import Directory
 from rotator.sandbox.exchange import Call, Reply
@@ -25,7 +26,13 @@ Handler = Callable[[Call], Reply]
 
 
 def application(
-    gate: Gate, directory: Directory, tokens: TokenEndpoint, graph: Graph, vendors: Vendors, control: Control
+    gate: Gate,
+    directory: Directory,
+    tokens: TokenEndpoint,
+    graph: Graph,
+    vendors: Vendors,
+    console: Console,
+    control: Control,
 ) -> Starlette:
     """Return the ASGI application of one sandbox."""
     return Starlette(
@@ -33,6 +40,7 @@ def application(
             *_entra(gate, tokens),
             *_graph(gate, graph),
             *_vendors(gate, vendors),
+            *_console(gate, console),
             Path("/sandbox/control", control.serve, methods=["POST"]),
         ],
         # A page in a browser that resolves its own name to 127.0.0.1 gets nothing (DNS rebinding).
@@ -89,6 +97,19 @@ def _vendors(gate: Gate, vendors: Vendors) -> list[Path]:
         Path("/api/id/v1/auth/token", gate.open(screening), methods=["POST"]),
         Path("/api/id/v1/keys", gate.open(keys), methods=["GET"]),
         Path("/api/v1/token", gate.open(netwrix), methods=["POST"]),
+    ]
+
+
+def _console(gate: Gate, console: Console) -> list[Path]:
+    base = "/console/v1/clients/{id}/credentials"
+
+    def path(pattern: str, method: str, route: Route, handler: Handler) -> Path:
+        return Path(pattern, gate.open(Endpoint(route, handler, console.error)), methods=[method])
+
+    return [
+        path(base, "POST", Route.CONSOLE_CREATE, console.create),
+        path(base, "GET", Route.CONSOLE_LIST, console.list),
+        path(f"{base}/{{key_id}}", "DELETE", Route.CONSOLE_REMOVE, console.remove),
     ]
 
 

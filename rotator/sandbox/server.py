@@ -26,6 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rotator.clock import Clock, SystemClock
 from rotator.errors import Misconfigured
+from rotator.sandbox.console import Console
 from rotator.sandbox.control import Control
 from rotator.sandbox.directory import Directory
 from rotator.sandbox.files import Files, prepare_files
@@ -55,7 +56,8 @@ class Memory(StrEnum):
 class Sandbox:
     """A running sandbox.
 
-    directory: the oracle and the administrator's hands. vendors: the two other vendors' portals. sky: weather and
+    directory: the oracle and the administrator's hands. vendors: the two other vendors' portals; console: the admin API
+    of one of them. sky: weather and
     faults. identity: signing keys. files: what was written into the folder.
     """
 
@@ -77,6 +79,7 @@ class Sandbox:
         self.files: Files
         self.identity: Identity
         self.vendors: Vendors
+        self.console: Console
         self.port = 0
 
     @classmethod
@@ -160,6 +163,11 @@ class Sandbox:
         return f"{self.base_url}/api/v1/token"
 
     @property
+    def console_url(self) -> str:
+        """The JWT vendor's admin API."""
+        return f"{self.base_url}/console/v1"
+
+    @property
     def managed_identity_environment(self) -> dict[str, str]:
         """The variables that make azure-identity find the managed identity here."""
         return {"IDENTITY_ENDPOINT": f"{self.base_url}/msi/token", "IDENTITY_HEADER": IDENTITY_HEADER}
@@ -204,14 +212,14 @@ class Sandbox:
         self.identity = Identity(self.directory, self.base_url)
         self.identity.trust(rotator, self.files.certificate)
         self.vendors = Vendors(self.directory, self.identity, self.sky)
+        self.console = Console(self.vendors, self.files.console_token)
 
     def _make_server(self, ready: threading.Event) -> _Server:
         directory, identity, sky = self.directory, self.identity, self.sky
         gate = Gate(directory, sky, self._transports, lambda: f"https://{HOST}:{self._thief_port}")
         control = Control(self.control_token, directory, sky, self.stolen)
-        app = application(
-            gate, directory, TokenEndpoint(directory, identity), Graph(directory, identity, sky), self.vendors, control
-        )
+        tokens, graph = TokenEndpoint(directory, identity), Graph(directory, identity, sky)
+        app = application(gate, directory, tokens, graph, self.vendors, self.console, control)
         config = uvicorn.Config(
             app,
             http=_remembering(self._transports),
@@ -264,17 +272,20 @@ class Sandbox:
 
     def _save(self) -> None:
         if self._state_file is not None:
-            write_private(self._state_file, json.dumps(self.directory.dump()).encode())
+            state = {**self.directory.dump(), "vendors": self.vendors.dump()}
+            write_private(self._state_file, json.dumps(state).encode())
 
     def _load(self) -> None:
         if self._state_file is not None and self._state_file.exists():
-            self.directory.load(json.loads(self._state_file.read_text(encoding="utf-8")))
+            state = json.loads(self._state_file.read_text(encoding="utf-8"))
+            self.vendors.load(state.pop("vendors", []))
+            self.directory.load(state)
         # Rotator's own secret is the file's, whatever the state says: the two can not fall apart.
         rotator, text = self.directory.world.rotator.app_id, self.files.secret
         if not self.directory.authenticates(rotator, text):
             expires_at = self.directory.now() + self.files.secret_lifetime
             self.directory.put(rotator, display_name="made by the sandbox", expires_at=expires_at, text=text)
-        self.directory.on_change = self._save
+        self.directory.on_change = self.vendors.on_change = self._save
         self._save()
 
 

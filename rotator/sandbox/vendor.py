@@ -1,7 +1,8 @@
 """Two token endpoints that are not Entra's: a JWT vendor with its own error shape, and one with opaque tokens.
 
 The first follows Screening Eagle's habit (Basic, a scope, `{error, errorDescription}`), the second Netwrix's (opaque
-token and refresh token, secrets that live 72 hours). Neither has an admin API: a person makes secrets, here `issue`.
+token and refresh token, secrets that live 72 hours). A person makes their secrets, here `issue`; for the first there is
+also a console API, see `console`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -35,10 +37,13 @@ class Vendor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VendorSecret:
-    """One secret of one client."""
+    """One secret of one client. label: whatever its maker called it."""
 
     text: str = field(repr=False)
     expires_at: datetime
+    created_at: datetime
+    key_id: str
+    label: str = ""
 
 
 class Vendors:
@@ -51,19 +56,63 @@ class Vendors:
         self._sky = sky
         self._secrets: dict[tuple[Vendor, str], list[VendorSecret]] = defaultdict(list)
         self._refresh: dict[str, tuple[str, datetime]] = {}
+        self.on_change: Callable[[], None] = lambda: None
 
     def issue(self, vendor: Vendor, client_id: str, lifetime: timedelta = timedelta(hours=72)) -> str:
         """Make a secret in the vendor's portal and return it; the client exists from its first secret on."""
+        return self.add(vendor, client_id, lifetime, label="made by hand").text
+
+    def add(self, vendor: Vendor, client_id: str, lifetime: timedelta, *, label: str) -> VendorSecret:
+        """Make a secret and return all of it."""
         with self._lock:
-            text = _text(self._sky.dice(f"vendor-secret:{vendor}", client_id))
-            self._secrets[vendor, client_id].append(VendorSecret(text, self._directory.now() + lifetime))
-            return text
+            dice, now = self._sky.dice(f"vendor-secret:{vendor}", client_id), self._directory.now()
+            key_id = f"cred_{dice.getrandbits(64):016x}"
+            made = VendorSecret(_text(dice), now + lifetime, now, key_id, label)
+            self._secrets[vendor, client_id].append(made)
+        self.on_change()
+        return made
+
+    def held(self, vendor: Vendor, client_id: str) -> tuple[VendorSecret, ...] | None:
+        """Return the secrets of a client, expired ones too; None for a client that does not exist."""
+        with self._lock:
+            found = self._secrets.get((vendor, client_id))
+            return None if found is None else tuple(found)
+
+    def now(self) -> datetime:
+        """Return the time by the vendors' clock."""
+        return self._directory.now()
 
     def withdraw(self, vendor: Vendor, client_id: str, text: str) -> None:
         """Remove a secret in the vendor's portal."""
         with self._lock:
             kept = [secret for secret in self._secrets[vendor, client_id] if secret.text != text]
             self._secrets[vendor, client_id] = kept
+        self.on_change()
+
+    def dump(self) -> list[dict[str, str]]:
+        """Return all clients' secrets as JSON can carry them."""
+        with self._lock:
+            return [
+                {
+                    "vendor": vendor.value,
+                    "client_id": client_id,
+                    "text": one.text,
+                    "expires_at": one.expires_at.isoformat(),
+                    "created_at": one.created_at.isoformat(),
+                    "key_id": one.key_id,
+                    "label": one.label,
+                }
+                for (vendor, client_id), held in self._secrets.items()
+                for one in held
+            ]
+
+    def load(self, dumped: list[dict[str, str]]) -> None:
+        """Undo `dump`."""
+        with self._lock:
+            for one in dumped:
+                expires_at, created_at = (datetime.fromisoformat(one[key]) for key in ("expires_at", "created_at"))
+                held = VendorSecret(one["text"], expires_at, created_at, one["key_id"], one["label"])
+                self._secrets[Vendor(one["vendor"]), one["client_id"]].append(held)
 
     def screening_token(self, call: Call) -> Reply:
         """POST /api/id/v1/auth/token: Basic only, `scope` needed, a signed JWT."""

@@ -30,6 +30,9 @@ class Route(StrEnum):
     PRINCIPAL = "principal"
     POLICY = "policy"
     VENDOR_TOKEN = "vendor_token"
+    CONSOLE_CREATE = "console_create"
+    CONSOLE_LIST = "console_list"
+    CONSOLE_REMOVE = "console_remove"
 
 
 class Answer(StrEnum):

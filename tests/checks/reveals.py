@@ -20,6 +20,7 @@ PLACES: Final = {
     "rotator/wire/cleaning.py": 1,  # to mask it in what others say
     "rotator/provers/client_auth.py": 6,  # the token request
     "rotator/provers/jwks.py": 2,  # a token, to check its signature
+    "rotator/providers/described_wire.py": 6,  # our own login at a vendor, in each of its ways
     "rotator/providers/entra_login.py": 2,  # our own login
     "rotator/sandbox/demo_consumers.py": 1,  # what a consumer of the demo sends
     "rotator/secret.py": 2,  # the door itself: texts and documents

@@ -17,10 +17,12 @@ from rotator.errors import NoFreeSlot, OutcomeUnknown, Refused, RotatorError, Th
 from rotator.finding import Severity
 from rotator.model import Act, Procedure
 from rotator.ports import Provider, Retired
+from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Weather, throttle
 from rotator.sandbox.world import App
 from rotator.secret import Secret
 from tests.fakes.memory_issuer import Fate, MemoryIssuer
+from tests.integration.described_bench import DescribedBench, described_bench, new_client
 from tests.integration.entra_bench import EntraBench, entra_bench
 
 TAG = "rotator/i-1/kontrolle-plus-prod/r-1/1"
@@ -133,7 +135,23 @@ def entra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EntraBench]:
         yield made
 
 
-@pytest.fixture(params=["memory", "entra"])
+@dataclass
+class DescribedSide(DescribedBench):
+    def fate(self, act: Act, fate: Fate) -> None:
+        self.fail(act, _FAULTS[fate])
+
+    def haunt(self) -> None:
+        SystemClock().wait(LATE + timedelta(milliseconds=50))
+
+
+@pytest.fixture(scope="module")
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    weather = Weather.calm().but(ghost_delay=LATE)
+    with described_bench(tmp_path_factory.mktemp("vendor"), weather) as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "entra", "described"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "memory":
         clock = ManualClock()
@@ -141,6 +159,9 @@ def bench(request: pytest.FixtureRequest) -> Bench:
         issuer.add("kontrolle")
         issuer.foreign("kontrolle")
         return MemoryBench(issuer, clock)
+    if request.param == "described":
+        made = new_client(request.getfixturevalue("vendor"))
+        return DescribedSide(made.sandbox, made.client)
     entra: EntraBench = request.getfixturevalue("entra")
     app_id = str(uuid.uuid4())
     entra.sandbox.directory.enrol(App(app_id, "an application of the contract"))
@@ -149,7 +170,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 
 def foreign(bench: Bench) -> str:
     """Return the key id of the version that was there before."""
-    return next(key_id for key_id, tag in bench.truth().items() if tag == "made in the portal")
+    return next(key_id for key_id, tag in bench.truth().items() if tag in ("made in the portal", "made by hand"))
 
 
 def test_two_versions_may_live_at_once(bench: Bench) -> None:
@@ -190,7 +211,7 @@ def test_a_list_shows_all_versions_foreign_ones_too(bench: Bench) -> None:
     assert {version.key_id: version.tag for version in listing.versions} == bench.truth()
     assert issued.version in listing.versions
     assert listing.issuer_now is not None
-    assert listing.free_slots is None
+    assert listing.free_slots is None or listing.free_slots > 2
 
 
 def test_a_list_changes_nothing(bench: Bench) -> None:

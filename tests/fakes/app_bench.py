@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rotator.app.config import Verification, load
-from rotator.app.config.systems import EntraProvider
+from rotator.app.config.systems import AnyProvider
 from rotator.app.house import House
 from rotator.app.wiring import AnyStore, Parts
 from rotator.clock import ManualClock
@@ -173,9 +173,9 @@ class _Builder(Parts):
         self._see(name)
         return Parts.store(self, name, section, key) if name in self.bench.real else self.bench.stores[name]
 
-    def provider(self, name: str, section: EntraProvider) -> Provider:
+    def provider(self, name: str, section: AnyProvider) -> Provider:
         self._see(name)
         return self.bench.issuers[name]
 
-    def prover(self, credential: Credential, asked: Verification, provider: EntraProvider) -> Prover:
+    def prover(self, credential: Credential, asked: Verification, provider: AnyProvider) -> Prover:
         return self.bench.provers[credential.name]

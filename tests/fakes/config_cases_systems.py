@@ -199,19 +199,17 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
     "later kinds": (
         document(
             providers=PROVIDERS
-            + "  a: {kind: §http, base_url: https://x, slots: {live: 2}}\n"
             + "  b: {kind: §manual, portal: https://x}\n"
             + "  c: {kind: §keycloak}\n"
             + "  d: {kind: §dynamic_registration}\n"
             + "  e: {kind: §entrra}\n",
-            credentials=credential("provider: {use: a, with: {app: x}}"),
+            credentials=credential("provider: {use: b, portal: x}"),
         ),
         [
-            "providers.a.kind: `http` comes with a later release",
             "providers.b.kind: `manual` comes with a later release",
             "providers.c.kind: `keycloak` comes with a later release",
             "providers.d.kind: `dynamic_registration` comes with a later release",
-            "providers.e.kind: must be entra",
+            'providers.e.kind: must be one of entra, http. Did you mean "entra"?',
         ],
     ),
     "entra": (

@@ -45,6 +45,7 @@ def credential(name: str = NAME, application: str = APP, path: str = PATH, **cha
         "issuer": "iss",
         "store": "vault",
         "token_url": "https://t",
+        "client_id": "" if application.startswith("object:") else application,
         **changes,
     }
     return Credential(

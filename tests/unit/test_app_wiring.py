@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rotator.app.config import load
+from rotator.app.config import load, systems
 from rotator.app.house import House, Use
 from rotator.app.wiring import Parts, expectations
 from rotator.clock import ManualClock
@@ -155,12 +155,18 @@ def test_a_lost_key_is_never_replaced_by_one_that_opens_nothing(tmp_path: Path, 
     assert not (tmp_path / "keys/store-key").exists()
 
 
+def entra_told(it: House) -> entra_settings.EntraSettings:
+    section = it.config.providers["contoso"]
+    assert isinstance(section, systems.EntraProvider)
+    return parts(it).entra_settings("contoso", section)
+
+
 def test_a_vault_reference_is_read_through_the_named_store_at_use(tmp_path: Path) -> None:
     auth = f"{{method: client_secret, client_id: {CLIENT}, client_secret: 'vault:local/graph/one#secret'}}"
     with house(tmp_path, auth=auth, store="local") as it:
         local = it.store("local", Use.CHANGE)
         it.need_secrets(it.chosen())
-        login = parts(it).entra_settings("contoso", it.config.providers["contoso"]).auth
+        login = entra_told(it).auth
         assert isinstance(login, entra_settings.ClientSecretAuth)
         assert callable(login.client_secret)
         with pytest.raises(Misconfigured, match="no such document") as caught:
@@ -195,7 +201,7 @@ def test_the_secrets_of_a_store_that_is_only_referred_to_are_needed_too(tmp_path
 )
 def test_every_way_to_log_in_to_entra_is_wired(tmp_path: Path, written: str, kind: type) -> None:
     with house(tmp_path, auth=written) as it:
-        told = parts(it).entra_settings("contoso", it.config.providers["contoso"])
+        told = entra_told(it)
     assert isinstance(told.auth, kind)
     assert told.auth.client_id == CLIENT
     assert (told.tenant, told.authority, told.graph) == (

@@ -25,6 +25,7 @@ CREDENTIAL = Credential(
     kind="entra",
     issuer="https://issuer.example/tenant",
     application=KONTROLLE_PROD,
+    client_id=KONTROLLE_PROD,
     store="local",
     path="partners/kontrolle-plus/prod",
     policy=Policy(timedelta(days=90), timedelta(days=30), timedelta(days=1)),

@@ -43,7 +43,7 @@ def test_the_pace_can_be_chosen() -> None:
 def test_every_file_that_is_written_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     prepare_files(tmp_path, port=4711, now=NOW)
     names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    expected = ["ca.pem", "config.yaml", "graph-secret", "graph.pem", "server-key.pem", "server.pem"]
+    expected = ["ca.pem", "config.yaml", "console-token", "graph-secret", "graph.pem", "server-key.pem", "server.pem"]
     assert names == dict.fromkeys(expected, 0o600)
 
 

@@ -6,43 +6,29 @@ Pure: it opens, resolves and contacts nothing. `across` yields faults, `warnings
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 from urllib.parse import urlsplit
 
+from rotator.app.config import vendors
+from rotator.app.config.described import HttpProvider
 from rotator.app.config.faults import did_you_mean, one_of
+from rotator.app.config.known import AnyStore, Known
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
 from rotator.app.config.schema import (
     FIELDS,
     ClientAuth,
-    EntraApplication,
     PolicySection,
+    ProviderPlace,
     SignatureMode,
     StorePlace,
     Verify,
 )
-from rotator.app.config.source import Entry, Pending, Source
-from rotator.app.config.systems import EmbeddedStore, EntraProvider, VaultStore
+from rotator.app.config.source import Entry, Pending
+from rotator.app.config.systems import VaultStore
 from rotator.app.config.values import NOT_HTTPS, format_duration, is_name, is_of_this_machine, longest_closed
 from rotator.app.config.yaml import KeyPath
-
-AnyStore = VaultStore | EmbeddedStore
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What credentials may name. stores, providers: those without fault; the name sets hold the faulty ones too.
-
-    entra_names: providers that say so of their kind, so that it is known what their credentials need.
-    """
-
-    main: Source
-    stores: Mapping[str, AnyStore]
-    providers: Mapping[str, EntraProvider]
-    store_names: frozenset[str]
-    provider_names: frozenset[str]
-    entra_names: frozenset[str]
 
 
 def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
@@ -51,12 +37,13 @@ def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
     yield from _mounts(known)
     yield from _store_references(known)
     yield from _provider_references(known)
+    yield from vendors.descriptions(known)
     yield from _names(entries)
     for entry in entries:
         sound = entry.sound
         yield from _resolved(known, entry)
         if sound.provider is not None:
-            yield from _application(entry, sound.provider)
+            yield from _application(known, entry, sound.provider)
         if sound.policy is not None:
             yield from _times(entry, sound.policy)
         if sound.verify is not None:
@@ -193,7 +180,33 @@ def _resolved(known: Known, entry: Entry) -> Iterator[Pending]:
             yield entry.fault((section, "use"), *_no_such(section, use, names))
 
 
-def _application(entry: Entry, provider: EntraApplication) -> Iterator[Pending]:
+def _application(known: Known, entry: Entry, provider: ProviderPlace) -> Iterator[Pending]:
+    kind = known.kinds.get(provider.use)
+    yield from _of_another_kind(entry, provider, kind)
+    if kind == "entra":
+        yield from _entra_application(entry, provider)
+    elif isinstance(vendor := known.providers.get(provider.use), HttpProvider):
+        yield from vendors.application(entry, provider, vendor)
+
+
+def _of_another_kind(entry: Entry, provider: ProviderPlace, kind: str | None) -> Iterator[Pending]:
+    """Yield the keys that mean something for other kinds of provider only."""
+    if kind is None or kind not in _KEYS_OF_KIND:
+        return
+    others = {key: of for of, keys in _KEYS_OF_KIND.items() if of != kind for key in keys}
+    hint = f"{provider.use} is of kind {kind}; allowed here: use, {', '.join(_KEYS_OF_KIND[kind])}."
+    for key, of in others.items():
+        if entry.says(("provider", key)):
+            yield entry.fault(("provider", key), f"belongs to providers of kind {of}", hint, at_key=True)
+
+
+_KEYS_OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
+    "entra": ("app_id", "object_id", "credential"),
+    "http": ("client_id", "with"),
+}
+
+
+def _entra_application(entry: Entry, provider: ProviderPlace) -> Iterator[Pending]:
     if not entry.sound.knows(("provider", "app_id"), ("provider", "object_id")):
         return
     if provider.app_id is None and provider.object_id is None:
@@ -213,8 +226,10 @@ def _shared(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
             if (other := paths.setdefault(place, entry)) is not entry:
                 hint = "Two credentials would overwrite each other; give each a path of its own."
                 yield entry.fault(("store", "path"), f"{other.label} writes there already", hint)
-        sure = entry.sound.knows(("provider",))
-        if sure and (provider := entry.sound.provider) is not None and provider.application:
+        provider = entry.sound.provider
+        if provider is None or not entry.sound.knows(("provider",)):
+            continue
+        if provider.application or known.kinds.get(provider.use) == "http":
             issuer = known.providers.get(provider.use)
             application = (provider.use if issuer is None else issuer.issuer, provider.application, provider.credential)
             if (other := applications.setdefault(application, entry)) is not entry:
@@ -288,9 +303,12 @@ def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
     provider = entry.sound.provider
     said_nothing = verify.token_url is None and verify.scope is None
     sure = entry.sound.knows(("verify", "token_url"), ("verify", "scope"))
-    if said_nothing and sure and provider is not None and provider.use in known.entra_names:
+    kind = known.kinds.get(provider.use) if provider is not None else None
+    if said_nothing and sure and kind == "entra":
         message = "`scope` is missing: Entra gives no token without one"
         yield entry.fault(("verify",), message, "Name the API, such as api://example/.default.")
+    if kind == "http":
+        yield from vendors.proof(entry, verify)
     expect = ("verify", "expect")
     said_so = entry.sound.knows(expect) and (entry.says(expect) or entry.inherits(expect))
     if said_so and not entry.merged["verify"]["expect"]:

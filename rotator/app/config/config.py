@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from rotator import model
-from rotator.app.config.checks import AnyStore, references
+from rotator.app.config.checks import references
+from rotator.app.config.known import AnyStore
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
 from rotator.app.config.schema import (
@@ -21,7 +22,7 @@ from rotator.app.config.schema import (
     Signature,
     SignatureMode,
 )
-from rotator.app.config.systems import EntraProvider, State
+from rotator.app.config.systems import AnyProvider, State
 from rotator.app.config.telling import Receiver
 
 
@@ -54,7 +55,7 @@ class Config:
     path: Path
     state: State
     stores: Mapping[str, AnyStore]
-    providers: Mapping[str, EntraProvider]
+    providers: Mapping[str, AnyProvider]
     credentials: tuple[Credential, ...]
     service: Service
     audit: Audit
@@ -97,8 +98,9 @@ class Config:
                 max_refused=verify.max_refused,
                 negative_control=verify.negative_control,
             ),
-            token_url=verify.token_url or provider.token_url,
+            token_url=verify.token_url or provider.token_url or "",
             scope=verify.scope or "",
+            client_id=credential.provider.app_id or credential.provider.client_id or "",
             description=credential.description,
             owner=credential.owner,
             labels=credential.labels,
@@ -109,10 +111,11 @@ class Config:
         """Return how versions of this credential are proved."""
         provider = self.providers[credential.provider.use]
         verify = credential.verify
-        # A bare `jwks` means the issuer's own metadata, and so does silence for Entra.
-        signature = verify.expect.signature or Signature(SignatureMode.JWKS)
+        # A bare `jwks` means the issuer's own metadata, and so does silence where it has any.
+        silence = SignatureMode.UNVERIFIED if provider.metadata_url is None else SignatureMode.JWKS
+        signature = verify.expect.signature or Signature(silence)
         keys_url = provider.metadata_url if signature.mode is SignatureMode.JWKS else signature.url
-        token_url = verify.token_url or provider.token_url
+        token_url = verify.token_url or provider.token_url or ""
         plain_http = any(url is not None and url.startswith("http:") for url in (token_url, keys_url))
         return Verification(
             token_url=token_url,

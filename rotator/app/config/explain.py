@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rotator.app.config.faults import did_you_mean, one_of
-from rotator.app.config.parts import Section
+from rotator.app.config.parts import Coming, Section, key_of
 from rotator.app.config.values import Wrong
 from rotator.app.config.yaml import KeyPath
 
@@ -100,6 +100,8 @@ def _wrong_variant(path: KeyPath, annotation: Any, data: object) -> Explained:
         return Explained(path, "must be a mapping", f"Begin with {key}: one of {one_of(known)}.")
     if value.get(key) is None:
         return Explained(path, f"`{key}` is missing; one of {one_of(known)}")
+    if value[key] in _coming(annotation):
+        return Explained((*path, key), f"`{value[key]}` comes with a later release")
     guess = did_you_mean(str(value[key]), known)
     return Explained((*path, key), f"must be one of {one_of(known)}{guess and '.' + guess}")
 
@@ -126,7 +128,8 @@ def _walk(model: type[Section], loc: tuple[str | int, ...]) -> tuple[KeyPath, An
         path.append(part)
         bare = _bare(current)
         if isinstance(bare, type) and issubclass(bare, Section):
-            field = bare.model_fields.get(str(part))
+            fields = {key_of(bare, name): field for name, field in bare.model_fields.items()}
+            field = fields.get(str(part))
             current = field.annotation if field is not None else None
         else:
             arguments = get_args(bare)
@@ -141,6 +144,16 @@ def _variants(annotation: Any) -> dict[str, Any]:
     tagged = [member for member in get_args(annotation) if hasattr(member, "__metadata__")]
     marks = [(member, getattr(member.__metadata__[-1], "tag", None)) for member in tagged]
     return {mark.removeprefix("@"): member for member, mark in marks if mark is not None}
+
+
+def _coming(annotation: Any) -> tuple[str, ...]:
+    """Return the names of variants that a later release will know."""
+    while hasattr(annotation, "__metadata__"):
+        for mark in annotation.__metadata__:
+            if isinstance(mark, Coming):
+                return mark.names
+        annotation = annotation.__origin__
+    return ()
 
 
 def _bare(annotation: Any) -> Any:
@@ -160,5 +173,5 @@ def _keys(annotation: Any) -> list[str]:
     """Return the keys that a section allows."""
     bare = _bare(annotation)
     if isinstance(bare, type) and issubclass(bare, Section):
-        return list(bare.model_fields)
+        return [key_of(bare, name) for name in bare.model_fields]
     return []

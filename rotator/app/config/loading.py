@@ -18,10 +18,11 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from rotator.app.config.checks import Known, across, warnings
+from rotator.app.config.checks import across, warnings
 from rotator.app.config.config import Config
 from rotator.app.config.explain import Explained, explain
 from rotator.app.config.faults import ConfigFaults, Fault
+from rotator.app.config.known import Known
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Resolver
 from rotator.app.config.schema import Credential, File, IncludedFile
@@ -203,7 +204,7 @@ def _of_another_kind(known: Known, entry: Entry) -> bool:
     """Say whether the credential's provider is of a kind that is itself refused, so that its keys cannot be judged."""
     provider = entry.own.get("provider")
     use = provider.get("use") if isinstance(provider, dict) else None
-    return isinstance(use, str) and use in known.provider_names and use not in known.entra_names
+    return isinstance(use, str) and use in known.provider_names and known.kinds.get(use) not in ("entra", "http")
 
 
 def _known(main: Source, file: File | None) -> Known:
@@ -215,12 +216,13 @@ def _known(main: Source, file: File | None) -> Known:
         # A fault elsewhere must not hide the faults between those that are right.
         stores = _singly("stores", names["stores"], main.base)
         providers = _singly("providers", names["providers"], main.base)
-    entra = frozenset(name for name, said in names["providers"].items() if _kind_of(said) == "entra")
-    return Known(main, stores, providers, frozenset(names["stores"]), frozenset(names["providers"]), entra)
+    kinds = {name: kind for name, said in names["providers"].items() if (kind := _kind_of(said)) is not None}
+    return Known(main, stores, providers, frozenset(names["stores"]), frozenset(names["providers"]), kinds)
 
 
-def _kind_of(section: object) -> object:
-    return section.get("kind") if isinstance(section, dict) else None
+def _kind_of(section: object) -> str | None:
+    kind = section.get("kind") if isinstance(section, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def _singly(key: str, section: Mapping[str, Any], base: Path) -> dict[str, Any]:

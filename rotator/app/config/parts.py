@@ -208,6 +208,18 @@ class Section(BaseModel):
 _NOT_KEPT: set[str] = set()
 
 
+def key_of(section: type[BaseModel], name: str) -> str:
+    """Return what a field of a section is called in the file, where Python keeps its name for itself."""
+    return section.model_fields[name].alias or name
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Stands beside the variants of a section: the names of those that a later release will know."""
+
+    names: tuple[str, ...]
+
+
 def tagged(key: str) -> Discriminator:
     """Tell the variants of a section apart by the text under `key`."""
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from pydantic import Field
 
 from rotator.app.config import values
+from rotator.app.config.described import PlaceName
 from rotator.app.config.parts import (
     OR_EMPTY,
     OR_NONE_OF_THEM,
@@ -44,7 +46,7 @@ from rotator.app.config.parts import (
     later,
     word,
 )
-from rotator.app.config.systems import EntraProvider, State, Store
+from rotator.app.config.systems import Provider, State, Store
 from rotator.app.config.telling import SomeReceiver
 from rotator.app.config.values import Hours, Wrong
 from rotator.model import RetireMode, Window
@@ -55,24 +57,34 @@ FIELDS = ("client_id", "client_secret", "token_url", "scope", "key_id", "issued_
 # ------------------------------------------------------------------------------------------------------ credentials
 
 
-class EntraApplication(Section):
-    """Which application of which provider; it is named by one of `app_id` and `object_id`."""
+class ProviderPlace(Section):
+    """Which application of which provider. Which of the keys have a meaning is decided by the provider's kind."""
 
     use: Name
     """The name of a provider."""
     app_id: Guid | None = None
-    """The application (client) id."""
+    """entra: the application (client) id."""
     object_id: Guid | None = None
-    """The object id of the application, not of its service principal."""
+    """entra: the object id of the application, not of its service principal; instead of `app_id`."""
     credential: Annotated[Literal["secret"], later("certificate")] = "secret"
-    """What is rotated."""
+    """entra: what is rotated."""
+    client_id: SomeText | None = None
+    """http: the client id, unless the vendor's answer names it."""
+    given: Annotated[Mapping[PlaceName, SomeText], OR_EMPTY, Field(alias="with")] = {}
+    """http: what fills the places of the operations."""
 
     @property
     def application(self) -> str:
-        """Return the application's name at its issuer: its app id, or `object:` and its object id."""
+        """Return the application's name at its issuer.
+
+        For entra its app id, or `object:` and its object id; else what fills the places, as a query (RFC 3986), or the
+        client id. Empty: the issuer has only one.
+        """
         if self.app_id is not None:
             return self.app_id
-        return f"object:{self.object_id}" if self.object_id is not None else ""
+        if self.object_id is not None:
+            return f"object:{self.object_id}"
+        return urlencode(sorted(self.given.items())) or self.client_id or ""
 
 
 class StorePlace(Section):
@@ -142,6 +154,11 @@ class Expect(Section):
     """Whether a refresh token must come with it, or must work as well."""
     signature: Annotated[Signature, Parsed(_signature, _SIGNATURE_SCHEMA)] | None = None
     """How the signature is checked; jwks for entra when it is not said."""
+
+    @property
+    def names_a_claim(self) -> bool:
+        """Say whether anything is expected that only a claim of the token can show."""
+        return any((self.aud, self.roles, self.iss))
 
     @property
     def names_something(self) -> bool:
@@ -281,7 +298,7 @@ class Credential(Section):
     """Whom to ask."""
     labels: Annotated[Mapping[LabelKey, Text], OR_EMPTY] = {}
     """To choose credentials by."""
-    provider: EntraApplication
+    provider: ProviderPlace
     """Who issues its versions."""
     store: StorePlace
     """Where consumers read it."""
@@ -352,7 +369,7 @@ class File(Section):
     """Where rotator remembers what it did."""
     stores: Annotated[Mapping[Name, Store], OR_EMPTY] = {}
     """Where consumers read, by a name of your choice."""
-    providers: Annotated[Mapping[Name, EntraProvider], OR_EMPTY] = {}
+    providers: Annotated[Mapping[Name, Provider], OR_EMPTY] = {}
     """Who issues versions, by a name of your choice."""
     defaults: Annotated[Defaults, OR_EMPTY] = Field(default_factory=Defaults)
     """What holds for every credential that does not say otherwise."""

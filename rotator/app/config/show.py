@@ -8,18 +8,21 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from rotator.app.config import schema, systems, telling
+from rotator.app.config import described, schema, systems, telling
 from rotator.app.config.config import Config
-from rotator.app.config.parts import Section
+from rotator.app.config.described import Line, Place
+from rotator.app.config.parts import Section, key_of
 from rotator.app.config.references import Reference
+from rotator.app.config.systems import AnyProvider
 from rotator.app.config.values import Copy, Hours, format_days, format_duration, format_hours
 
-_LATER = {"prepare", "accept_gap"}
+_LATER = {"prepare", "accept_gap", "set_", "regenerate", "read", "generate"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -29,8 +32,7 @@ def effective(config: Config) -> dict[str, Any]:
         "state": _shown(config.state),
         "stores": {name: _shown(store) for name, store in config.stores.items()},
         "providers": {
-            name: {**_shown(provider), "authority": provider.authority_url, "graph": provider.graph_url}
-            for name, provider in config.providers.items()
+            name: {**_shown(provider), **_endpoints(provider)} for name, provider in config.providers.items()
         },
         "credentials": [_credential(config, credential) for credential in config.credentials],
         "service": _shown(config.service),
@@ -47,14 +49,22 @@ def _credential(config: Config, credential: schema.Credential) -> dict[str, Any]
     shown["verify"]["proxy"] = verification.proxy
     if shown["verify"]["expect"]["signature"] is None:
         shown["verify"]["expect"]["signature"] = verification.signature.value
-    other = "object_id" if credential.provider.app_id is not None else "app_id"
-    del shown["provider"][other]
+    shown["provider"] = {key: value for key, value in shown["provider"].items() if value or key == "use"}
+    if config.providers[credential.provider.use].kind != "entra":
+        del shown["provider"]["credential"]
     return shown
 
 
+def _endpoints(provider: AnyProvider) -> dict[str, str]:
+    """Return the addresses that follow from the cloud."""
+    if not isinstance(provider, systems.EntraProvider):
+        return {}
+    return {"authority": provider.authority_url, "graph": provider.graph_url}
+
+
 def _shown(section: Section) -> dict[str, Any]:
-    keys = [key for key in type(section).model_fields if key not in _LATER]
-    return {key: _plain(getattr(section, key)) for key in keys}
+    names = [name for name in type(section).model_fields if name not in _LATER]
+    return {key_of(type(section), name): _plain(getattr(section, name)) for name in names}
 
 
 def _plain(value: Any) -> Any:
@@ -72,7 +82,7 @@ def _plain(value: Any) -> Any:
             return format_days(value)
         case Enum():
             return value.value
-        case Reference() | Path() | Copy():
+        case Reference() | Path() | Copy() | Line() | Place():
             return str(value)
         case Mapping():
             return {key: _plain(item) for key, item in value.items()}
@@ -118,14 +128,24 @@ class _Generator(GenerateJsonSchema):
 
 
 def _describe(result: dict[str, Any], definitions: dict[str, Any]) -> None:
-    for module in (schema, systems, telling):
-        for name, texts in _texts(inspect.getsource(module)).items():
+    for module in (schema, systems, described, telling):
+        told = _texts(inspect.getsource(module))
+        for name in told:
             target = result if name == "File" else definitions.get(name)
             if target is None:
                 continue
-            for key, text in texts.items():
+            above = [base.__name__ for base in getattr(module, name).__mro__]
+            texts = {field: text for base in reversed(above) for field, text in told.get(base, {}).items()}
+            for field, text in texts.items():
+                key = _called(module, name, field)
                 if key in target["properties"]:
                     target["properties"][key]["description"] = text
+
+
+def _called(module: ModuleType, name: str, field: str) -> str:
+    """Return the key of a field in the file."""
+    section = getattr(module, name)
+    return key_of(section, field) if field in getattr(section, "model_fields", {}) else field
 
 
 def _texts(source: str) -> dict[str, dict[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rotator.app.config.faults import Fault, key_path
-from rotator.app.config.schema import Credential, EntraApplication, PolicySection, StorePlace, Verify
+from rotator.app.config.schema import Credential, PolicySection, ProviderPlace, StorePlace, Verify
 from rotator.app.config.yaml import KeyPath, Spot, locate, parse
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -46,7 +46,7 @@ class Sound:
     wrong: what was left out; of a value that stands there nothing is known, also not that it is the default.
     """
 
-    provider: EntraApplication | None = None
+    provider: ProviderPlace | None = None
     store: StorePlace | None = None
     verify: Verify | None = None
     policy: PolicySection | None = None

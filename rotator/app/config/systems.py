@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Tag
 
 from rotator.app.config import values
+from rotator.app.config.described import HttpProvider
 from rotator.app.config.parts import (
+    Coming,
     FilePath,
     Guid,
     HttpsBase,
@@ -22,7 +24,6 @@ from rotator.app.config.parts import (
     StorePath,
     Tenant,
     WebBase,
-    later,
     tagged,
     word,
 )
@@ -238,7 +239,7 @@ EntraAuth = Annotated[
 class EntraProvider(Section):
     """Microsoft Entra through Graph."""
 
-    kind: Annotated[Literal["entra"], later("http", "manual", "keycloak", "dynamic_registration")]
+    kind: Literal["entra"]
     """Who issues the versions."""
     tenant: Tenant
     """The tenant of the applications."""
@@ -279,3 +280,12 @@ class EntraProvider(Section):
     def issuer(self) -> str:
         """Return what a binding calls this issuer: the same whatever the provider is called here."""
         return f"{self.authority_url}/{self.tenant}".lower()
+
+
+AnyProvider = EntraProvider | HttpProvider
+
+Provider = Annotated[
+    Annotated[EntraProvider, Tag("@entra")] | Annotated[HttpProvider, Tag("@http")],
+    tagged("kind"),
+    Coming(("manual", "keycloak", "dynamic_registration")),
+]

@@ -35,6 +35,7 @@ NOT_HTTPS = "must be https; http only for this machine (localhost, 127.0.0.1, ::
 _LOOPBACK = re.compile(r"localhost\Z|127(\.[0-9]{1,3}){3}\Z|::1\Z", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}\Z", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
+_PLACE = re.compile(r"[a-z][a-z0-9_]{0,40}\Z", re.ASCII)
 _URL_TEXT = re.compile(r"[!-~]+\Z")
 
 
@@ -219,6 +220,13 @@ def document_field(found: object) -> str:
     """Return the name of a field in a consumer document."""
     if not isinstance(found, str) or not _FIELD.match(found):
         raise Wrong("not a field name; letters, digits, `_`, `.`, `-`, at most 128")
+    return found
+
+
+def place_name(found: object) -> str:
+    """Return the name of a place in the operations of a vendor."""
+    if not isinstance(found, str) or not _PLACE.match(found):
+        raise Wrong("not the name of a place; a small letter, then small letters, digits and `_`, at most 41")
     return found
 
 

@@ -1,0 +1,415 @@
+"""The sections that describe a vendor with an admin API: requests with places in braces, answers by JSON pointers.
+
+The description is data: no code, no conditions, no loops. What it means stands in `rotator.providers.described`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, Tag
+
+from rotator.app.config import values
+from rotator.app.config.parts import (
+    OR_EMPTY,
+    OR_NONE_OF_THEM,
+    FilePath,
+    First,
+    Later,
+    Parsed,
+    PositiveDuration,
+    ProxyUrl,
+    SecretRef,
+    Section,
+    SomeText,
+    Text,
+    WebBase,
+    WebUrl,
+    later,
+    tagged,
+    word,
+)
+from rotator.app.config.values import Wrong
+from rotator.wire.filling import Pointer, places, pointer
+from rotator.wire.vocabulary import ErrorClass, TimeFormat
+
+GIVEN_BY_US: Final[Mapping[str, frozenset[str]]] = {
+    "create": frozenset({"tag", "lifetime_seconds", "expires_at"}),
+    "list": frozenset(),
+    "retire": frozenset({"key_id"}),
+}
+"""The places that rotator fills, by operation; all others are filled from `with` of the credential."""
+
+OURS: Final = frozenset({"tag", "key_id", "value", "lifetime_seconds", "expires_at"})
+"""The names of places that `with` cannot give."""
+
+_REQUEST = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[!-~]*)\Z", re.ASCII)
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,80}\Z", re.ASCII)
+
+
+# ------------------------------------------------------------------------------------------------------ small grammars
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Method and path of a request: `POST /apps/{app}/secrets`."""
+
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A JSON pointer, as it is written and as it is followed."""
+
+    text: str
+    parts: Pointer
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _request(found: object) -> Line:
+    match = _REQUEST.match(found) if isinstance(found, str) else None
+    if match is None:
+        raise Wrong("must be a method and a path, such as POST /apps/{app}/secrets")
+    if "#" in match[2] or "/../" in f"{match[2]}/":
+        raise Wrong("a path must not hold # or dot segments")
+    return Line(match[1], match[2])
+
+
+def _pointer(found: object) -> Place:
+    try:
+        return Place(str(found), pointer(found if isinstance(found, str) else "?"))
+    except ValueError:
+        raise Wrong('must be a JSON pointer, such as /client_secret, or "" for the whole answer') from None
+
+
+def _next_page(found: object) -> Place | Literal["link"]:
+    return "link" if found == "link" else _pointer(found)
+
+
+def _statuses(found: object) -> tuple[int, ...]:
+    listed = found if isinstance(found, list) else [found]
+    if not listed or not all(type(one) is int and 200 <= one <= 599 for one in listed):
+        raise Wrong("must be HTTP statuses, such as [200, 201]")
+    return tuple(listed)
+
+
+def _error_status(found: object) -> int:
+    if type(found) is not int or not 300 <= found <= 599:
+        raise Wrong("must be an HTTP status of an error, such as 422")
+    return found
+
+
+def _header_name(found: object) -> str:
+    if not isinstance(found, str) or not _HEADER.match(found):
+        raise Wrong("must be the name of a header")
+    return found
+
+
+def _own_header_name(found: object) -> str:
+    name = _header_name(found)
+    if name.lower() in ("authorization", "proxy-authorization", "cookie"):
+        raise Wrong("a login does not stand in an operation", "Say it under `auth`, where secrets are references.")
+    return name
+
+
+def _json(found: object) -> Any:
+    if not isinstance(found, dict | list):
+        raise Wrong("must be a mapping or a list, which is sent as JSON")
+    return found
+
+
+def _scalar(found: object) -> object:
+    if isinstance(found, dict | list):
+        raise Wrong("must be a text, a number, true, false or null")
+    return found
+
+
+def _per_second(found: object) -> float:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0.001 <= found <= 1000:
+        raise Wrong("must be a number of requests, from 0.001 to 1000")
+    return float(found)
+
+
+_POINTER_SCHEMA = word("a JSON pointer", pattern="^(/.*)?$")
+_STATUS = {"type": "integer", "minimum": 200, "maximum": 599}
+
+PointerText = Annotated[Place, Parsed(_pointer, _POINTER_SCHEMA)]
+NextPage = Annotated[Place | Literal["link"], Parsed(_next_page, word("a JSON pointer, or link"))]
+Statuses = Annotated[
+    tuple[int, ...], Parsed(_statuses, {"anyOf": [_STATUS, {"type": "array", "items": _STATUS, "minItems": 1}]})
+]
+RequestLine = Annotated[
+    Line,
+    Parsed(_request, word("method and path", pattern="^(GET|POST|PUT|PATCH|DELETE) /.*$")),
+]
+HeaderName = Annotated[str, Parsed(_header_name, word("the name of a header"))]
+OwnHeaderName = Annotated[str, Parsed(_own_header_name, word("the name of a header"))]
+Json = Annotated[Any, Parsed(_json, {"type": ["object", "array"]})]
+Scalar = Annotated[object, Parsed(_scalar)]
+PerSecond = Annotated[float, Parsed(_per_second, {"type": "number", "minimum": 0.001, "maximum": 1000})]
+PlaceName = Annotated[str, Parsed(values.place_name, word("the name of a place", pattern="^[a-z][a-z0-9_]{0,40}$"))]
+
+
+# ---------------------------------------------------------------------------------------------------------------- auth
+
+
+class BearerAuth(Section):
+    """Send a token."""
+
+    method: Literal["bearer"]
+    """The way to log in."""
+    token: SecretRef
+    """The token."""
+
+
+class BasicAuth(Section):
+    """Send a user name and a password."""
+
+    method: Literal["basic"]
+    """The way to log in."""
+    username: SomeText
+    """The user."""
+    password: SecretRef
+    """The password."""
+
+
+class HeaderAuth(Section):
+    """Send a header of the vendor's own."""
+
+    method: Literal["header"]
+    """The way to log in."""
+    name: HeaderName
+    """The header."""
+    value: SecretRef
+    """What it holds."""
+
+
+class TokenLogin(StrEnum):
+    """How we prove who we are when we ask for a token."""
+
+    CLIENT_SECRET_POST = "client_secret_post"
+    CLIENT_SECRET_BASIC = "client_secret_basic"
+
+
+class ClientCredentialsAuth(Section):
+    """Ask the vendor for a token, by a client of our own."""
+
+    method: Literal["client_credentials"]
+    """The way to log in."""
+    token_url: WebUrl
+    """Where tokens are had."""
+    client_id: SomeText
+    """The client that rotator is."""
+    client_secret: SecretRef
+    """Its secret."""
+    scope: SomeText | None = None
+    """What is asked for."""
+    client_auth: TokenLogin = TokenLogin.CLIENT_SECRET_POST
+    """How the secret is sent."""
+
+
+class NoAuth(Section):
+    """Send nothing."""
+
+    method: Literal["none"]
+    """The way to log in."""
+
+
+HttpAuth = Annotated[
+    Annotated[BearerAuth, Tag("@bearer")]
+    | Annotated[BasicAuth, Tag("@basic")]
+    | Annotated[HeaderAuth, Tag("@header")]
+    | Annotated[ClientCredentialsAuth, Tag("@client_credentials")]
+    | Annotated[NoAuth, Tag("@none")],
+    tagged("method"),
+]
+
+# ---------------------------------------------------------------------------------------------------------- operations
+
+
+class Request(Section):
+    """One request to the vendor."""
+
+    request: RequestLine
+    """Method and path below `base_url`; `{name}` is a place."""
+    body: Annotated[Json | None, Field(alias="json")] = None
+    """What is sent as JSON."""
+    form: Annotated[Mapping[str, Text], OR_EMPTY] = {}
+    """What is sent as a form, instead of `json`."""
+    headers: Annotated[Mapping[OwnHeaderName, SomeText], OR_EMPTY] = {}
+    """Further headers."""
+    expect: Statuses | None = None
+    """The statuses of success; any 2xx when it is not said."""
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Return the names of the places to be filled."""
+        return places([self.request.path, self.body or {}, dict(self.form), dict(self.headers)])
+
+
+class CreateOperation(Request):
+    """Make a version."""
+
+    secret: PointerText
+    """Where in the answer its value stands."""
+    key_id: PointerText
+    """Where its id stands."""
+    client_id: PointerText | None = None
+    """Where the client id stands, when the vendor gives a new one; else `provider.client_id` of the credential."""
+    created_at: PointerText | None = None
+    """Where it says when it was made."""
+    expires_at: PointerText | None = None
+    """Where it says when the version ends."""
+    expires_format: TimeFormat = TimeFormat.RFC3339
+    """How these times are written."""
+
+
+class ListOperation(Request):
+    """List the versions of an application, foreign ones too."""
+
+    items: PointerText
+    """Where the list stands."""
+    key_id: PointerText
+    """In an item: where its id stands."""
+    tag: PointerText
+    """In an item: where the label stands that `create` sent as `{tag}`."""
+    created_at: PointerText | None = None
+    """In an item: when it was made."""
+    expires_at: PointerText | None = None
+    """In an item: when it ends."""
+    expires_format: TimeFormat = TimeFormat.RFC3339
+    """How these times are written."""
+    next: NextPage | None = None
+    """Where the address of the next page stands; `link`: in the Link header."""
+
+
+class RetireOperation(Request):
+    """Remove a version."""
+
+
+def _one_or_more(found: Any) -> Any:
+    return found if isinstance(found, list) else [found]
+
+
+class Operations(Section):
+    """What the vendor can do."""
+
+    create: CreateOperation
+    """Make a version."""
+    list_: Annotated[ListOperation, Field(alias="list")]
+    """List the versions of an application."""
+    retire: Annotated[list[RetireOperation], First(_one_or_more)]
+    """Remove a version; several requests are made in their order, such as deactivate and then delete."""
+    set_: Annotated[Later, Field(alias="set")] = None
+    """Set a value that we choose; comes with a later release."""
+    regenerate: Later = None
+    """Replace the only version; comes with a later release."""
+    read: Later = None
+    """Read the value again; comes with a later release."""
+
+
+class Chooser(StrEnum):
+    """Who chooses a value."""
+
+    VENDOR = "vendor"
+
+
+def _two_at_least(found: object) -> int:
+    if type(found) is not int or not 1 <= found <= 100_000:
+        raise Wrong("must be a whole number, at least 1")
+    if found == 1:
+        hint = "Two versions that may live at once are needed, so that consumers are never without one."
+        raise Wrong("vendors with a single slot come with a later release", hint)
+    return found
+
+
+class Slots(Section):
+    """How many versions may live, and who chooses their values."""
+
+    live: Annotated[int, Parsed(_two_at_least, {"type": "integer", "minimum": 2})] = 2
+    """How many may work at once."""
+    value: Annotated[Chooser, later("caller")] = Chooser.VENDOR
+    """Who chooses the value."""
+    generate: Later = None
+    """How we choose it; comes with a later release."""
+
+
+class ErrorRule(Section):
+    """What an answer means."""
+
+    status: Annotated[int, Parsed(_error_status, {"type": "integer", "minimum": 300, "maximum": 599})]
+    """The status."""
+    pointer: PointerText | None = None
+    """Where in the answer a value stands that decides; null: the status alone does."""
+    equals: Scalar = None
+    """The value that must stand there."""
+    class_: Annotated[ErrorClass, Field(alias="class")]
+    """Who must act: nobody (transient), a person over there (refused), a right is missing (denied), or no_free_slot."""
+    hint: Text = ""
+    """What to do."""
+
+
+class Rate(Section):
+    """How fast the vendor may be asked."""
+
+    per_second: PerSecond
+    """Requests in a second."""
+
+
+class HttpProvider(Section):
+    """Any vendor with an admin API, described."""
+
+    kind: Literal["http"]
+    """Who issues the versions."""
+    base_url: WebBase
+    """Where the API is."""
+    ca_file: FilePath | None = None
+    """Certificates to trust instead of the system's."""
+    proxy: ProxyUrl | None = None
+    """The proxy to go through; those of the environment are not used."""
+    auth: HttpAuth
+    """How to log in."""
+    slots: Annotated[Slots, OR_EMPTY] = Field(default_factory=Slots)
+    """How many versions may live."""
+    operations: Operations
+    """What the vendor can do."""
+    errors: Annotated[list[ErrorRule], OR_NONE_OF_THEM] = Field(default=[])
+    """What answers mean; the first that fits."""
+    rate: Rate | None = None
+    """How fast the vendor may be asked."""
+    timeout: PositiveDuration = values.parse_duration("10s")
+    """For one request, whole."""
+
+    @property
+    def issuer(self) -> str:
+        """Return what a binding calls this issuer: the same whatever the provider is called here."""
+        return self.base_url.lower()
+
+    @property
+    def token_url(self) -> None:
+        """Return that no token endpoint follows from where the admin API is."""
+
+    @property
+    def metadata_url(self) -> None:
+        """Return that no signing keys are known."""
+
+    @property
+    def tenant(self) -> str:
+        """Return that its tokens belong to no tenant."""
+        return ""
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Return the places of its operations that a credential must fill."""
+        said = [self.operations.create, self.operations.list_, *self.operations.retire]
+        return frozenset().union(*(one.places for one in said)) - OURS
