@@ -106,7 +106,8 @@ class DescribedProvider:
         except RotatorError as error:
             return [Finding(subject, "provider", Severity.FAIL, error.message, error.hint, error.exit_status)]
         mine = sum(one.tag is not None and bool(ours) and one.tag.startswith(ours) for one in listing.versions)
-        live = f"{len(listing.versions)} versions, {mine} of them ours; {listing.free_slots} more may live"
+        many = len(listing.versions)
+        live = f"{many} version{'s' if many != 1 else ''}, {mine} of them ours; {listing.free_slots} more may live"
         procedure = f"{self._said.live} versions may live at once, so the procedure is {self.procedure.value}"
         return [
             Finding(name, "procedure", Severity.OK, procedure),

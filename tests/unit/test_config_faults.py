@@ -9,9 +9,10 @@ import pytest
 from rotator.app.config import ConfigFaults, load
 from tests.fakes.config_cases_credentials import CREDENTIALS
 from tests.fakes.config_cases_systems import SYSTEMS
+from tests.fakes.config_cases_vendors import VENDORS
 from tests.fakes.config_files import MARK, ONE, PROVIDERS, credential, document, faults, store, write
 
-CASES = {**SYSTEMS, **CREDENTIALS}
+CASES = {**SYSTEMS, **VENDORS, **CREDENTIALS}
 
 
 ASK_FOR_REFERENCE = (

@@ -1,0 +1,144 @@
+"""Faulty descriptions of vendors, and faulty credentials at one, with what must be said of them."""
+
+# ruff: noqa: E501  the sentences stand here as they are shown
+
+from __future__ import annotations
+
+from tests.fakes.config_files import LATER, PROVIDERS, credential, document
+
+CREATE = """{request: "POST /apps/{app}/secrets", json: {label: "{tag}", ttl: "{lifetime_seconds}"}, expect: [201],
+               secret: /client_secret, key_id: /id, expires_at: /expires_at}"""
+LIST = (
+    '{request: "GET /apps/{app}/secrets", items: /items, key_id: /id, tag: /label, expires_at: /expires_at, next: link}'
+)
+RETIRE = '{request: "DELETE /apps/{app}/secrets/{key_id}", expect: [204]}'
+AT_IT = "provider: {use: v, client_id: c, with: {app: x}}"
+PROVED = "verify: {token_url: https://v.example/token, expect: {aud: api://one, signature: unverified}}"
+
+
+def vendor(
+    create: str = CREATE,
+    listed: str = LIST,
+    retire: str = RETIRE,
+    more: str = "",
+    *,
+    at: str = AT_IT,
+    proved: str = PROVED,
+    operations: str = "",
+) -> str:
+    """Return a configuration with one vendor, right but for what is given."""
+    said = f"""\
+  v:
+    kind: http
+    base_url: https://v.example/api
+    auth: {{method: bearer, token: "file:t"}}
+    operations:
+      create: {create}
+      list: {listed}
+      retire: {retire}
+{operations}{more}"""
+    return document(providers=PROVIDERS + said, credentials=credential(at, proved))
+
+
+AT = "providers.v"
+PLACES = "Places that rotator fills in"
+
+VENDORS: dict[str, tuple[str, list[str]]] = {
+    "a vendor: requests and pointers": (
+        vendor(
+            create='{request: §FETCH /apps, json: {l: "{tag}"}, expect: §[20], secret: §client_secret, key_id: /id, headers: {§Authorization: x}}',
+            listed='{request: "GET /a/{app}", items: §/a~2, key_id: /id, tag: /label, expires_format: §iso}',
+        ),
+        [
+            f"{AT}.operations.create.request: must be a method and a path, such as POST /apps/{{app}}/secrets",
+            f"{AT}.operations.create.expect: must be HTTP statuses, such as [200, 201]",
+            f'{AT}.operations.create.secret: must be a JSON pointer, such as /client_secret, or "" for the whole answer',
+            f"{AT}.operations.create.headers: a login does not stand in an operation\n  Say it under `auth`, where secrets are references.",
+            f'{AT}.operations.list.items: must be a JSON pointer, such as /client_secret, or "" for the whole answer',
+            f"{AT}.operations.list.expires_format: must be one of rfc3339, epoch, seconds, none",
+        ],
+    ),
+    "a vendor: slots, errors, rate": (
+        vendor(
+            operations="      set: §{request: POST /x}\n",
+            more="    slots: {live: §1, value: §caller, generate: §{length: 48}}\n"
+            "    errors: [{status: §200, class: §mine, equals: §[1]}]\n"
+            "    rate: {per_second: §0}\n    timeout: §0s\n",
+        ),
+        [
+            f"{AT}.operations.set: {LATER}",
+            (
+                f"{AT}.slots.live: vendors with a single slot come with a later release\n"
+                "  Two versions that may live at once are needed, so that consumers are never without one."
+            ),
+            f"{AT}.slots.value: `caller` comes with a later release",
+            f"{AT}.slots.generate: {LATER}",
+            f"{AT}.errors[0].status: must be an HTTP status of an error, such as 422",
+            f"{AT}.errors[0].class: must be one of transient, refused, denied, no_free_slot",
+            f"{AT}.errors[0].equals: must be a text, a number, true, false or null",
+            f"{AT}.rate.per_second: must be a number of requests, from 0.001 to 1000",
+            f"{AT}.timeout: must be longer than 0s",
+        ],
+    ),
+    "a vendor: places that mean nothing": (
+        vendor(
+            create='§§{request: "POST /a/{app}", json: {id: "{key_id}"}, form: §{a: b}, secret: /s, key_id: /id}',
+            retire='§{request: "DELETE /a/{app}"}',
+        ),
+        [
+            (
+                f"{AT}.operations.create: has the place {{key_id}}, which has no meaning in `create`\n"
+                f"  {PLACES} `create`: expires_at, lifetime_seconds, tag. Others are filled from `with` of a credential."
+            ),
+            (
+                f"{AT}.operations.create: nowhere sends {{tag}}\n"
+                "  Without it nobody could tell after a crash what is ours. Put {tag} where the vendor keeps a name."
+            ),
+            f"{AT}.operations.create.form: is given beside `json`\n  A request has one body; leave one out.",
+            f"{AT}.operations.retire: nowhere says {{key_id}}\n  Say which version is to be removed.",
+        ],
+    ),
+    "a credential at a vendor": (
+        vendor(
+            at="provider: §§{use: v, §app_id: 7f3c0c52-0000-4000-8000-000000000001, with: {tag: §x, region: §eu}}",
+            proved="verify: §{expect: §{aud: api://one}}",
+        ),
+        [
+            "credentials[0].provider: `with` lacks `app`\n  The operations of v have the place {app}.",
+            (
+                "credentials[0].provider: `client_id` is missing\n"
+                "  Say it here; or, where the vendor gives a new one, in `client_id` of the operation `create`."
+            ),
+            "credentials[0].provider: belongs to providers of kind entra\n  v is of kind http; allowed here: use, client_id, with.",
+            "credentials[0].provider.with.tag: is filled by rotator itself\n  Places to fill: app.",
+            "credentials[0].provider.with.region: no operation of v has such a place\n  Places to fill: app.",
+            "credentials[0].verify: `token_url` is missing\n  Say where consumers get their tokens.",
+            (
+                "credentials[0].verify.expect: `signature` is missing: a claim that nobody signed proves nothing by itself\n"
+                "  Say {jwks_url: https://…}; or unverified, for opaque and HMAC tokens."
+            ),
+        ],
+    ),
+    "a credential at a vendor without metadata": (
+        vendor(proved="verify: {token_url: https://v.example/token, expect: {aud: x, signature: §jwks}}"),
+        [
+            (
+                "credentials[0].verify.expect.signature: no metadata are known for this provider, so its keys are not either\n"
+                "  Say {jwks_url: https://…}; or unverified, for opaque and HMAC tokens."
+            ),
+        ],
+    ),
+    "a credential of Entra with the keys of a vendor": (
+        document(
+            credentials=credential(
+                "provider: {use: contoso, app_id: 7f3c0c52-0000-4000-8000-000000000001, §with: {a: b}}"
+            )
+        ),
+        [
+            (
+                "credentials[0].provider: belongs to providers of kind http\n"
+                "  contoso is of kind entra; allowed here: use, app_id, object_id, credential."
+            ),
+        ],
+    ),
+}
