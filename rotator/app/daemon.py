@@ -25,6 +25,7 @@ from rotator.app.handover.caller import KIND, place_of
 from rotator.app.house import House, Use
 from rotator.app.notify_socket import Manager
 from rotator.app.ramp import Ramp
+from rotator.app.rubbish import Rubbish
 from rotator.app.scheduler import Loop
 from rotator.app.servicelog import ServiceLog
 from rotator.clock import Instant, elapsed
@@ -62,6 +63,7 @@ class Daemon:
         self._companions: Sequence[Companion] = ()
         self._former: list[_Former] = []
         self._ramp = Ramp()
+        self._rubbish = Rubbish()
         self._unseen: frozenset[str] = frozenset()
         self._last: Instant | None = None
         self._reloaded = True
@@ -83,6 +85,7 @@ class Daemon:
         watchdog = self._manager.watchdog
         if watchdog is not None and watchdog / 2 < house.config.service.tick:
             self.loop.every("watchdog", watchdog / 3, self._manager.alive)
+        self._rubbish.settle()
         self._manager.ready()
         why = "stopped"
         try:
@@ -106,6 +109,7 @@ class Daemon:
             self._log.trouble("tick.put_off", error)
         self._last = self.house.clock.instant()
         self._forget_former()
+        self._rubbish.look()
         self._manager.status(self.status())
         self._manager.alive()
 
@@ -139,6 +143,7 @@ class Daemon:
             self._fail(failure)
             return
         report = done.result()
+        self._rubbish.visited()
         self._ramp_heard(report)
         self._log.visited(report)
         if report.rotation is not None or report.retired:
@@ -215,6 +220,7 @@ class Daemon:
         for former in [one for one in self._former if not (one.visits & under_way or one.house.has_guests)]:
             self._former.remove(former)
             former.house.close_parts()
+            self._rubbish.settle()
 
     # ------------------------------------------------------------------------------------------------------ companions
 

@@ -14,6 +14,9 @@ MEMORY_NOISE = 2048
 
 DESCRIPTORS_MAY_GROW = 4
 
+LEAST = 300
+"""Samples, two seconds apart: a shorter life is one of threads and libraries that come as they are first needed."""
+
 
 @dataclass
 class Life:
@@ -37,7 +40,7 @@ class Life:
 
     def complaints(self) -> list[str]:
         """Return in what it grew; nothing for a life that is too short to tell."""
-        if len(self.memory) < 40:
+        if len(self.memory) < LEAST:
             return []
         found = []
         before, after = _quarters(self.memory)
