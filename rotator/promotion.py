@@ -71,12 +71,24 @@ def announce_and_prove(run: Run, document: Snapshot) -> Fields | None:
     run.claim.publish(stage=Stage.PROMOTING, base_version=document.version, previous=previous)
     values = staged_values(run)
     try:
+        _see_that_it_is_another_value(run, document, values)
         run.proof = _fresh_proof(run, values)
     except Unproved as failure:
         run.give_up(failure)
         return None
     run.claim.renew()
     return values
+
+
+def _see_that_it_is_another_value(run: Run, document: Snapshot, values: Fields) -> None:
+    """Raise Unproved when the issuer gave the value that consumers have already: it would end with the one before."""
+    shown = document.fields.secret(run.kit.field("client_secret")) if document.fields is not None else None
+    if run.rotation.reason is not Reason.REVERTED and shown is not None and shown == values.secret("client_secret"):
+        raise Unproved(
+            f"The issuer of {run.kit.credential.name} gave the very value again that consumers read now.",
+            hint="Nothing was promoted. Look at the issuer, and at what `secret` leads to where it is described.",
+            code="same_value",
+        )
 
 
 def _fresh_proof(run: Run, values: Fields) -> Proof:

@@ -113,6 +113,7 @@ class MemoryIssuer:
         self._ghosts: list[tuple[datetime, Act, str, str | timedelta, str]] = []
         self._lock = threading.RLock()
         self._made = 0
+        self.repeats = False
 
     # --------------------------------------------------------------------------------------------------- the port
 
@@ -242,7 +243,8 @@ class MemoryIssuer:
         if self.max_lifetime is not None and by == OURS:
             lifetime = min(lifetime, self.max_lifetime)
         self._made += 1
-        value = Secret(f"mem~{secrets.token_urlsafe(27)}")
+        again = self.repeats and app.versions
+        value = app.versions[-1].value if again else Secret(f"mem~{secrets.token_urlsafe(27)}")
         key_id = str(uuid.UUID(int=self._made))
         held = Held(key_id, tag, now, now + lifetime, value, by, hidden_reads=self.stale_reads)
         app.versions.append(held)

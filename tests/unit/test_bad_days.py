@@ -147,6 +147,16 @@ def test_other_credentials_of_a_vendor_that_throttles_one_go_on() -> None:
     assert state.visit(credential("other", "app-2", "partners/other")).outcome is RotationOutcome.PROMOTED
 
 
+def test_an_issuer_that_gives_the_same_value_again_changes_nothing_for_the_consumers() -> None:
+    world, state = in_use()
+    world.issuer.repeats = True
+    before = world.main_key()
+    report = state.visit()
+    assert (report.outcome, report.error.code) == (RotationOutcome.ABANDONED, "same_value")
+    assert world.main_key() == before
+    assert world.live_ours() == {before}
+
+
 # ----------------------------------------------------------------------------------------------------------- store down
 
 
