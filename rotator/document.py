@@ -53,10 +53,10 @@ def client_in(kit: Kit, ours: Fields) -> str:
 
 
 def provable(kit: Kit, document: Fields | None) -> bool:
-    """Say whether a document holds what a token request needs; one that was there before us may not."""
-    return (
-        document is not None and kit.field("client_secret") in document and bool(client_in(kit, ours_in(kit, document)))
-    )
+    """Say whether a document holds what a proof needs; one that was there before us may not."""
+    if document is None or kit.field("client_secret") not in document:
+        return False
+    return not kit.credential.proof.names_client or bool(client_in(kit, ours_in(kit, document)))
 
 
 def key_in(kit: Kit, document: Fields | None) -> str | None:

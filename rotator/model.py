@@ -59,7 +59,8 @@ class ProofPlan:
     """How a version is proved: `proofs` successes in a row, `spacing` apart, all before `deadline` has passed.
 
     every: how often the current version is proved without cause; None: only when asked. max_refused: refusals that end
-    the attempt early. negative_control: also prove that the endpoint refuses a wrong value.
+    the attempt early. negative_control: also prove that the endpoint refuses a wrong value. names_client: a proof names
+    the client too; False for keys that stand for themselves.
     """
 
     proofs: int = 3
@@ -68,6 +69,7 @@ class ProofPlan:
     every: timedelta | None = timedelta(hours=24)
     max_refused: int = 40
     negative_control: bool = True
+    names_client: bool = True
 
 
 @dataclass(frozen=True, slots=True)

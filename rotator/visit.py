@@ -278,7 +278,8 @@ class Visit:
                     hint=f"It is asked again; without waiting: rotator rotate {kit.credential.name}",
                 )
             words = _BASELINE[verdict.answer]
-        if client_id and kit.credential.proof.negative_control:
+        plan = kit.credential.proof
+        if (client_id or not plan.names_client) and plan.negative_control:
             control(kit, tracked.state, client_id)
             words += ", a wrong one is refused"
         kit.tell("baseline", "done", words)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rotator.app.config import described as said
 from rotator.app.config.references import Reference
+from rotator.app.config.requests import Place
 from rotator.secret import Secret
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def description(name: str, section: said.HttpProvider, fetching: Fetching) -> se
             created_at=_parts(listed.created_at),
             expires_at=_parts(listed.expires_at),
             times=listed.expires_format,
-            next=listed.next.parts if isinstance(listed.next, said.Place) else None,
+            next=listed.next.parts if isinstance(listed.next, Place) else None,
             link=listed.next == "link",
         ),
         retire=tuple(_call(one) for one in section.operations.retire),
@@ -80,7 +81,7 @@ def _call(operation: said.Request) -> settings.Call:
     )
 
 
-def _parts(place: said.Place | None) -> tuple[str, ...] | None:
+def _parts(place: Place | None) -> tuple[str, ...] | None:
     return None if place is None else place.parts
 
 

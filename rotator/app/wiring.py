@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rotator.app.config import Reference, Resolver, Verification
+from rotator.app.config.config import Probe
 from rotator.app.config.systems import (
     AnyProvider,
     AppRoleAuth,
@@ -162,11 +163,28 @@ class Parts:
 
     def prover(self, credential: Credential, asked: Verification, provider: AnyProvider) -> Prover:
         """Return what makes the token requests of one credential."""
+        if asked.probe is not None:
+            return self._probing(asked, asked.probe, credential.proof.deadline)
         from rotator.provers.client_credentials import ClientCredentialsProver
 
         request = self.proof_request(asked, provider)
         in_time = replace(request, deadline=min(request.deadline, credential.proof.deadline))
         return ClientCredentialsProver(in_time, self.clock)
+
+    def _probing(self, asked: Verification, probe: Probe, deadline: timedelta) -> Prover:
+        from rotator.provers.http_probe import HttpProbeProver, ProbeRequest
+
+        request = ProbeRequest(
+            method=probe.method,
+            url=probe.url,
+            header=probe.header,
+            scheme=probe.scheme,
+            expect=frozenset(probe.expect),
+            ca_file=asked.ca_file,
+            proxy=asked.proxy,
+            unsafe_plain_http=asked.unsafe_plain_http,
+        )
+        return HttpProbeProver(replace(request, deadline=min(request.deadline, deadline)), self.clock)
 
     def proof_request(self, asked: Verification, provider: AnyProvider) -> ProofRequest:
         """Return what a proof asks for. Raises Misconfigured when that contradicts itself."""
@@ -232,7 +250,7 @@ def expectations(asked: Verification, provider: AnyProvider) -> Expectations:
     name our client, that tenant, and a secret as what the client proved itself with: a proof can then not pass by
     another credential. Any other token may be opaque, or of an issuer with other claims.
     """
-    from rotator.app.config.schema import SignatureMode
+    from rotator.app.config.verifying import SignatureMode
     from rotator.expect import CredentialKind, Expectations, RefreshToken
     from rotator.provers.request import for_entra
 

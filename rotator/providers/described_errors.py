@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from rotator.errors import (
@@ -22,7 +21,7 @@ from rotator.errors import (
     Transient,
 )
 from rotator.providers.described_settings import Description, ErrorRule
-from rotator.wire.exchange import Reply, Unanswered, http_date
+from rotator.wire.exchange import Reply, Unanswered
 from rotator.wire.filling import at
 from rotator.wire.strictly import NotJson, read_json
 from rotator.wire.vocabulary import ErrorClass
@@ -69,7 +68,7 @@ def refused(said: Description, doing: Doing, reply: Reply) -> RotatorError:
         message = f"It is not known whether {said.name} did {doing.words}: it answered {reply.status}."
         return OutcomeUnknown(message, hint=_hinted(rule, _LOOK_FIRST))
     if reply.status == 429:
-        return Throttled(f"{said.name} asks to slow down (429).", hint=_LATER, retry_after=retry_after(reply))
+        return Throttled(f"{said.name} asks to slow down (429).", hint=_LATER, retry_after=reply.retry_after)
     if rule is not None:
         return _ruled(rule, message, reply)
     return _unruled(message, doing, reply)
@@ -78,7 +77,7 @@ def refused(said: Description, doing: Doing, reply: Reply) -> RotatorError:
 def _ruled(rule: ErrorRule, message: str, reply: Reply) -> RotatorError:
     match rule.means:
         case ErrorClass.TRANSIENT:
-            return Transient(message, hint=rule.hint or _LATER, code="not_now", retry_after=retry_after(reply))
+            return Transient(message, hint=rule.hint or _LATER, code="not_now", retry_after=reply.retry_after)
         case ErrorClass.DENIED:
             return Denied(message, hint=rule.hint or "Grant rotator that right at the vendor.")
         case ErrorClass.NO_FREE_SLOT:
@@ -94,7 +93,7 @@ def _unruled(message: str, doing: Doing, reply: Reply) -> RotatorError:
     if 300 <= reply.status < 400:
         return Misconfigured(message, hint="Redirects are not followed. Correct `base_url`.", code="redirected")
     if reply.status >= 500:
-        return Transient(message, hint=_LATER, code="server_error", retry_after=retry_after(reply))
+        return Transient(message, hint=_LATER, code="server_error", retry_after=reply.retry_after)
     if doing.writes and reply.status < 300:  # a success that nobody described: it may have been done
         return OutcomeUnknown(f"{message} That status is not in `expect`.", hint=_LOOK_FIRST)
     if reply.status == 404:
@@ -119,12 +118,3 @@ def _rule(said: Description, reply: Reply) -> ErrorRule | None:
 
 def _hinted(rule: ErrorRule | None, hint: str) -> str:
     return rule.hint if rule is not None and rule.hint else hint
-
-
-def retry_after(reply: Reply) -> timedelta | None:
-    """Return how long to wait (RFC 9110 section 10.2.3); None when nothing usable is said."""
-    said = reply.headers.get("retry-after", "")
-    if said.isascii() and said.isdigit() and len(said) < 9:
-        return timedelta(seconds=int(said))
-    until = http_date(said)
-    return max(until - reply.date, timedelta(0)) if until is not None and reply.date is not None else None

@@ -79,6 +79,15 @@ class Reply:
         """Return the Date header as aware UTC; None when there is none that can be read (RFC 9110 section 6.6.1)."""
         return http_date(self.headers.get("date"))
 
+    @property
+    def retry_after(self) -> timedelta | None:
+        """Return how long to wait (RFC 9110 section 10.2.3); None when nothing usable is said."""
+        said = self.headers.get("retry-after", "")
+        if said.isascii() and said.isdigit() and len(said) < 9:
+            return timedelta(seconds=int(said))
+        until = http_date(said)
+        return max(until - self.date, timedelta(0)) if until is not None and self.date is not None else None
+
 
 def http_date(text: str | None) -> datetime | None:
     """Read an HTTP date; None for anything else."""

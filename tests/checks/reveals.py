@@ -19,6 +19,7 @@ PLACES: Final = {
     "rotator/notifications/webhook.py": 1,  # the key of a signature
     "rotator/wire/cleaning.py": 1,  # to mask it in what others say
     "rotator/provers/client_auth.py": 6,  # the token request
+    "rotator/provers/http_probe.py": 1,  # the key, in its header
     "rotator/provers/jwks.py": 2,  # a token, to check its signature
     "rotator/providers/described_wire.py": 6,  # our own login at a vendor, in each of its ways
     "rotator/providers/entra_login.py": 2,  # our own login

@@ -7,6 +7,7 @@ from __future__ import annotations
 from tests.fakes.config_files import LATER, NOT_A_DURATION, PROVIDERS, STORES, TWO, credential, document, policy, verify
 
 AT = "credentials[0]"
+OF_A_PROBE = "This proof is of kind http_probe; leave the key out, or say another `verify.kind`."
 
 CREDENTIALS: dict[str, tuple[str, list[str]]] = {
     # credentials
@@ -89,9 +90,57 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     # verify
-    "a later kind of proof": (
-        verify("kind: §http_probe, request: GET https://x"),
-        [f"{AT}.verify.kind: `http_probe` comes with a later release"],
+    "a probe": (
+        document(
+            credentials=credential(
+                "verify: §§{kind: http_probe, §token_url: https://x, §scope: y, expect: {§aud: a, status: §[42]}}"
+            )
+        ),
+        [
+            (
+                f"{AT}.verify: `request` is missing\n"
+                '  Such as request: "GET https://api.example.com/v1/me", credential_in: {header: X-Api-Key}.'
+            ),
+            (
+                f"{AT}.verify: `credential_in` is missing\n"
+                '  Such as request: "GET https://api.example.com/v1/me", credential_in: {header: X-Api-Key}.'
+            ),
+            f"{AT}.verify: has no meaning for this kind of proof\n  {OF_A_PROBE}",
+            f"{AT}.verify: has no meaning for this kind of proof\n  {OF_A_PROBE}",
+            f"{AT}.verify.expect: has no meaning for this kind of proof\n  {OF_A_PROBE}",
+            f"{AT}.verify.expect.status: must be HTTP statuses, such as [200, 201]",
+        ],
+    ),
+    "a probe to elsewhere": (
+        document(
+            credentials=credential(
+                "verify: {kind: http_probe, request: §GET http://v.example/me, credential_in: {header: X}, proofs: §0}"
+            )
+        ),
+        [
+            (
+                f"{AT}.verify.request: must be https; http only for this machine (localhost, 127.0.0.1, ::1)\n"
+                "  Use https. verify.unsafe_plain_http: true allows it, and whoever is on the way reads the secret."
+            ),
+            f"{AT}.verify.proofs: must be at least 1",
+        ],
+    ),
+    "the keys of a probe for a token": (
+        document(
+            credentials=credential(
+                "verify: {scope: a/.default, §request: GET https://v.example/me, expect: {aud: a, §status: [200]}}"
+            )
+        ),
+        [
+            (
+                f"{AT}.verify: has no meaning for this kind of proof\n"
+                "  This proof is of kind client_credentials; leave the key out, or say another `verify.kind`."
+            ),
+            (
+                f"{AT}.verify.expect: has no meaning for this kind of proof\n"
+                "  This proof is of kind client_credentials; leave the key out, or say another `verify.kind`."
+            ),
+        ],
     ),
     "no scope": (
         document(credentials=credential("verify: §{expect: {aud: x}}")),

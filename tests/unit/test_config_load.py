@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from rotator.app.config import find, load
-from rotator.app.config.schema import SignatureMode
 from rotator.app.config.show import effective, json_schema
+from rotator.app.config.verifying import SignatureMode
 from rotator.errors import Misconfigured
 from rotator.model import RetireMode, Window
 from tests.fakes.config_files import CREDENTIALS, TWO, credential, document, faults, loaded, policy, write

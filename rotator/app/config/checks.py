@@ -16,18 +16,11 @@ from rotator.app.config.faults import did_you_mean, one_of
 from rotator.app.config.known import AnyStore, Known
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
-from rotator.app.config.schema import (
-    FIELDS,
-    ClientAuth,
-    PolicySection,
-    ProviderPlace,
-    SignatureMode,
-    StorePlace,
-    Verify,
-)
+from rotator.app.config.schema import FIELDS, PolicySection, ProviderPlace, StorePlace
 from rotator.app.config.source import Entry, Pending
 from rotator.app.config.systems import VaultStore
 from rotator.app.config.values import NOT_HTTPS, format_duration, is_name, is_of_this_machine, longest_closed
+from rotator.app.config.verifying import ClientAuth, ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
 
 
@@ -48,7 +41,10 @@ def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
             yield from _times(entry, sound.policy)
         if sound.verify is not None:
             yield from _proofs(entry, sound.verify)
-            yield from _request(known, entry, sound.verify)
+            yield from _keys_of_other_proofs(entry, sound.verify)
+            yield from _plain_http(entry, sound.verify)
+            if sound.verify.kind is ProofKind.CLIENT_CREDENTIALS:
+                yield from _request(known, entry, sound.verify)
         if sound.store is not None:
             yield from _fields(entry, sound.store)
     yield from _shared(known, entries)
@@ -75,7 +71,7 @@ def warnings(known: Known, entries: Iterable[Entry]) -> Iterator[str]:
                 f"{label}.policy.max_age: {format_duration(policy.max_age)} is over before the grace of "
                 f"{format_duration(policy.grace)}; a rotation waits until the old version is retired"
             )
-        if not verify.expect.names_something:
+        if verify.kind is ProofKind.CLIENT_CREDENTIALS and not verify.expect.names_something:
             yield (
                 f"{label}.verify.expect: names neither audience nor roles, so a token for another API, or without its "
                 "grants, would count as a proof"
@@ -295,6 +291,28 @@ def _proofs(entry: Entry, verify: Verify) -> Iterator[Pending]:
     yield entry.fault(path, message, "No version could ever be proved. Use fewer proofs, less spacing, or more time.")
 
 
+_OF_TOKENS: Final = ("token_url", "client_auth", "client_id", "scope", "params")
+_OF_PROBES: Final = ("request", "credential_in")
+
+
+def _keys_of_other_proofs(entry: Entry, verify: Verify) -> Iterator[Pending]:
+    """Yield the keys that mean something for the other kind of proof only, and what a probe lacks."""
+    probing = verify.kind is ProofKind.HTTP_PROBE
+    paths: list[KeyPath] = [("verify", key) for key in (_OF_TOKENS if probing else _OF_PROBES)]
+    if probing:
+        paths += [("verify", "expect", key) for key in type(verify.expect).model_fields if key != "status"]
+    else:
+        paths.append(("verify", "expect", "status"))
+    for path in paths:
+        if entry.says(path):
+            hint = f"This proof is of kind {verify.kind.value}; leave the key out, or say another `verify.kind`."
+            yield entry.fault(path, "has no meaning for this kind of proof", hint, at_key=True)
+    for key in _OF_PROBES if probing else ():
+        if getattr(verify, key) is None and entry.sound.knows(("verify", key)):
+            hint = 'Such as request: "GET https://api.example.com/v1/me", credential_in: {header: X-Api-Key}.'
+            yield entry.fault(("verify",), f"`{key}` is missing", hint)
+
+
 def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
     if verify.client_auth is ClientAuth.PRIVATE_KEY_JWT:
         message = "signs with the key of a certificate, and what is rotated here is a secret"
@@ -314,11 +332,12 @@ def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
     if said_so and not entry.merged["verify"]["expect"]:
         message = "names nothing that a token must be; an empty list of checks proves nothing"
         yield entry.fault(expect, message, "Say at least `aud`, or leave the key out.")
-    yield from _plain_http(entry, verify)
 
 
 def _plain_http(entry: Entry, verify: Verify) -> Iterator[Pending]:
     urls: dict[KeyPath, str | None] = {("verify", "token_url"): verify.token_url}
+    if verify.request is not None:
+        urls["verify", "request"] = verify.request.path
     signature = verify.expect.signature
     if signature is not None and signature.mode is SignatureMode.JWKS_URL:
         urls["verify", "expect", "signature", "jwks_url"] = signature.url

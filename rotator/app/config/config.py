@@ -12,23 +12,26 @@ from rotator.app.config.checks import references
 from rotator.app.config.known import AnyStore
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
-from rotator.app.config.schema import (
-    Audit,
-    ClientAuth,
-    Credential,
-    Expect,
-    PolicySection,
-    Service,
-    Signature,
-    SignatureMode,
-)
+from rotator.app.config.schema import Audit, Credential, PolicySection, Service
 from rotator.app.config.systems import AnyProvider, State
 from rotator.app.config.telling import Receiver
+from rotator.app.config.verifying import ClientAuth, Expect, ProofKind, Signature, SignatureMode, Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The request that proves a key. scheme: what stands before the key in the header; expect: statuses."""
+
+    method: str
+    url: str
+    header: str
+    scheme: str
+    expect: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The token request of one credential, with what the provider adds to `verify`.
+    """The token request of one credential, with what the provider adds to `verify`. probe: what is asked instead.
 
     keys_url: the metadata for `jwks`, the key set for `jwks_url`, None for `unverified`. client_id: to ask as, where it
     is not the document's. tenant: whose tokens these must be. ca_file, proxy: for endpoint, metadata and keys.
@@ -46,6 +49,7 @@ class Verification:
     ca_file: Path | None
     proxy: str | None
     unsafe_plain_http: bool
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class Config:
                 every=verify.every,
                 max_refused=verify.max_refused,
                 negative_control=verify.negative_control,
+                names_client=verify.kind is ProofKind.CLIENT_CREDENTIALS,
             ),
             token_url=verify.token_url or provider.token_url or "",
             scope=verify.scope or "",
@@ -130,6 +135,7 @@ class Config:
             ca_file=verify.ca_file or provider.ca_file,
             proxy=None if plain_http else verify.proxy or provider.proxy,
             unsafe_plain_http=verify.unsafe_plain_http,
+            probe=_probe(verify),
         )
 
     def references(self) -> Iterator[tuple[str, Reference]]:
@@ -148,6 +154,13 @@ class Config:
     def systemd_credentials(self) -> tuple[str, ...]:
         """Return the names of all `cred:` references, for the command line that would provide them."""
         return tuple(dict.fromkeys(found.name for _, found in self.references() if found.scheme is Scheme.CRED))
+
+
+def _probe(verify: Verify) -> Probe | None:
+    line, where = verify.request, verify.credential_in
+    if line is None or where is None:
+        return None
+    return Probe(line.method, line.path, where.header, where.scheme or "", verify.expect.status or (200,))
 
 
 def policy(section: PolicySection) -> model.Policy:

@@ -14,11 +14,11 @@ from typing import Any
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from rotator.app.config import described, schema, systems, telling
-from rotator.app.config.config import Config
-from rotator.app.config.described import Line, Place
+from rotator.app.config import described, schema, systems, telling, verifying
+from rotator.app.config.config import Config, Verification
 from rotator.app.config.parts import Section, key_of
 from rotator.app.config.references import Reference
+from rotator.app.config.requests import Line, Place
 from rotator.app.config.systems import AnyProvider
 from rotator.app.config.values import Copy, Hours, format_days, format_duration, format_hours
 
@@ -44,15 +44,27 @@ def effective(config: Config) -> dict[str, Any]:
 def _credential(config: Config, credential: schema.Credential) -> dict[str, Any]:
     shown = _shown(credential)
     verification = config.verification(credential)
-    shown["verify"]["token_url"] = verification.token_url
+    _without_other_proofs(shown["verify"], verification)
     shown["verify"]["ca_file"] = None if verification.ca_file is None else str(verification.ca_file)
     shown["verify"]["proxy"] = verification.proxy
-    if shown["verify"]["expect"]["signature"] is None:
-        shown["verify"]["expect"]["signature"] = verification.signature.value
     shown["provider"] = {key: value for key, value in shown["provider"].items() if value or key == "use"}
     if config.providers[credential.provider.use].kind != "entra":
         del shown["provider"]["credential"]
     return shown
+
+
+def _without_other_proofs(verify: dict[str, Any], asked: Verification) -> None:
+    """Leave out what has no meaning for this kind of proof, and say what follows from the provider."""
+    if asked.probe is not None:
+        for key in ("token_url", "client_auth", "client_id", "scope", "params"):
+            del verify[key]
+        verify["expect"] = {"status": list(asked.probe.expect)}
+        return
+    for key in ("request", "credential_in"):
+        del verify[key]
+    del verify["expect"]["status"]
+    verify["token_url"] = asked.token_url
+    verify["expect"]["signature"] = verify["expect"]["signature"] or asked.signature.value
 
 
 def _endpoints(provider: AnyProvider) -> dict[str, str]:
@@ -74,7 +86,7 @@ def _plain(value: Any) -> Any:
             return _shown(value)
         case timedelta():
             return format_duration(value)
-        case schema.Signature():
+        case verifying.Signature():
             return {"jwks_url": value.url} if value.url is not None else value.mode.value
         case Hours():
             return format_hours(value)
@@ -128,7 +140,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _describe(result: dict[str, Any], definitions: dict[str, Any]) -> None:
-    for module in (schema, systems, described, telling):
+    for module in (schema, verifying, systems, described, telling):
         told = _texts(inspect.getsource(module))
         for name in told:
             target = result if name == "File" else definitions.get(name)

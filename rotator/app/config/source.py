@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rotator.app.config.faults import Fault, key_path
-from rotator.app.config.schema import Credential, PolicySection, ProviderPlace, StorePlace, Verify
+from rotator.app.config.schema import Credential, PolicySection, ProviderPlace, StorePlace
+from rotator.app.config.verifying import Verify
 from rotator.app.config.yaml import KeyPath, Spot, locate, parse
 
 MAX_BYTES: Final = 64 * 1024 * 1024

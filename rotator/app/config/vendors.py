@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from rotator.app.config.described import GIVEN_BY_US, OURS, HttpProvider, Request
 from rotator.app.config.faults import one_of
 from rotator.app.config.known import Known
-from rotator.app.config.schema import ProviderPlace, SignatureMode, Verify
+from rotator.app.config.schema import ProviderPlace
 from rotator.app.config.source import Entry, Pending
+from rotator.app.config.verifying import ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
 
 
@@ -51,7 +52,9 @@ def application(entry: Entry, provider: ProviderPlace, vendor: HttpProvider) -> 
     for name in sorted(given - wanted):
         why = "is filled by rotator itself" if name in OURS else f"no operation of {provider.use} has such a place"
         yield entry.fault(("provider", "with", name), why, f"Places to fill: {one_of(sorted(wanted)) or 'none'}.")
-    if provider.client_id is None and vendor.operations.create.client_id is None:
+    verify = entry.sound.verify
+    needs_one = verify is None or verify.kind is ProofKind.CLIENT_CREDENTIALS
+    if needs_one and provider.client_id is None and vendor.operations.create.client_id is None:
         hint = "Say it here; or, where the vendor gives a new one, in `client_id` of the operation `create`."
         yield entry.fault(("provider",), "`client_id` is missing", hint)
 
