@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,15 +27,19 @@ LATENCY: Final = 0.08
 SLOW: Final = 1.0
 SLOW_APPS: Final = 8
 TURNS: Final = 3
+VENDORS: Final = 10
+EACH: Final = 10
+STEP: Final = 0.05
 _RUNS: Final = ((1, "0s"), (4, "0s"), (16, "0s"), (4, "2s"))
 
 
 def measure(folder: Path) -> Iterator[Table]:
-    """Yield two tables: one provider with more and fewer at work, and two providers of which one is slow."""
+    """Yield three tables: one provider with more and fewer at work, a slow one beside another, and ten of them."""
     with Issuer.start(folder / "fast", apps=APPS, latency=LATENCY) as fast:
         yield _at_once(folder, fast)
         with Issuer.start(folder / "slow", apps=SLOW_APPS, latency=SLOW) as slow:
             yield _side_by_side(folder, fast, slow)
+    yield _ten(folder)
 
 
 # ------------------------------------------------------------------------------------------------------- one provider
@@ -97,6 +102,36 @@ def _side_by_side(folder: Path, fast: Issuer, slow: Issuer) -> Table:
         ("", "done after", "of alone"),
         rows,
         (f"Median of {TURNS} runs by turns, concurrency 4, the slow one first in the configuration.",),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ ten providers
+
+
+def _ten(folder: Path) -> Table:
+    latencies = {f"vendor-{number}": number * STEP for number in range(1, VENDORS + 1)}
+    slowest = f"vendor-{VENDORS}"
+    alone, together = list[float](), list[float]()
+    with ExitStack() as stack:
+        issuers = {
+            name: (stack.enter_context(Issuer.start(folder / name, apps=EACH, latency=latency)), EACH)
+            for name, latency in latencies.items()
+        }
+        for turn in range(TURNS):
+            place = _place(folder / f"slowest-{turn}", {slowest: issuers[slowest]}, 4, "0s")
+            alone.append(in_a_process("benchmarks.together", str(place))["took"])
+            place = _place(folder / f"ten-{turn}", issuers, 4, "0s")
+            together.append(in_a_process("benchmarks.together", str(place))["took"])
+    without, with_it = middle(alone), middle(together)
+    rows = [
+        (f"the slowest alone, {EACH} rotations", seconds(without), "1.00 x"),
+        (f"all, {VENDORS * EACH} rotations", seconds(with_it), times(with_it, without)),
+    ]
+    return Table(
+        f"{VENDORS} providers, {STEP * 1000:g} ms on every answer of the first to {VENDORS * STEP:g} s of the last",
+        ("", "time", "of the slowest"),
+        rows,
+        (f"Median of {TURNS} runs by turns, concurrency 4 for each provider.",),
     )
 
 
