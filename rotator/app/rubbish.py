@@ -1,9 +1,10 @@
 """Keeps the memory of a process that runs for years flat. Frees nothing that is in use.
 
 A visit leaves objects that refer to each other (connections, errors with their frames), which only the collector finds.
-CPython starts a full collection when the objects that wait for one are a quarter of those that survived the last
-(docs.python.org/3/library/gc.html, `gc.set_threshold`): beside a large configuration and the vendor's library that is
-tens of megabytes. So what is there for good is put out of its sight, and the rest is looked at after so many visits.
+The command line lets it look seldom, since a command is soon over; and CPython starts a full collection only when the
+objects that wait for one are a quarter of those that survived the last (docs.python.org/3/library/gc.html,
+`gc.set_threshold`), which beside a large configuration and a vendor's library are tens of megabytes. So what is there
+for good is put out of its sight, and the rest is looked at after so many visits.
 """
 
 from __future__ import annotations
