@@ -10,24 +10,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, StrEnum
 
+from rotator.candidate import candidate_of
 from rotator.document import moment_in, ours_in
 from rotator.endings import remove, retire
 from rotator.errors import Busy, Misconfigured, Refused
 from rotator.event import EventName
 from rotator.kit import Kit
+from rotator.lifecycle import begin, live
 from rotator.model import (
     Credential,
     CredentialState,
     Origin,
     Phase,
     Reason,
+    Rotation,
     RotationOutcome,
     Trouble,
     Version,
     VersionState,
 )
-from rotator.ports import Answer, Tracked, Verdict
-from rotator.proving import prove_current
+from rotator.ports import Answer, Issued, Tracked, Verdict
+from rotator.proving import control, prove_current
 from rotator.staging import Claim, free
 from rotator.survey import read, reconcile, strays
 from rotator.sweeping import sight, sweep
@@ -126,6 +129,31 @@ def _settled(kit: Kit) -> Tracked:
             code="unfinished",
         )
     return reconcile(kit, read(kit))
+
+
+# -------------------------------------------------------------------------------------------------------------- intake
+
+
+def take_in(kit: Kit, issued: Issued, *, note: str = "") -> Rotation:
+    """Stage, prove and promote a version that a person has made.
+
+    Nothing is asked of an issuer, so there is no intent before: what was taken in is in the record before it is staged.
+    Stopped before it is staged: the value is lost with this process, the rotation is given up by the next run, and the
+    person gives it again. Stopped later: the next run goes on, as for any other. Raises why it was not promoted.
+    """
+    tracked = _settled(kit)
+    scene = read(kit)
+    control(kit, tracked.state, issued.client_id)
+    run = begin(kit, scene, Reason.INTAKE)
+    version = candidate_of(run, issued.version)
+    event = run.event(EventName.INTAKE_RECEIVED, key_id=version.key_id, detail=note or None)
+    taken = run.put(phase=Phase.CREATING, attempt=1, key_id=version.key_id, tag=issued.version.tag, note=note)
+    kit.ledger.record(event, version, taken)
+    run.issued = issued
+    live(run)
+    if run.rotation.phase is Phase.ABANDONED and run.trouble is not None:
+        raise run.trouble
+    return run.rotation
 
 
 # -------------------------------------------------------------------------------------------------------------- forget

@@ -125,6 +125,11 @@ def remove_candidate(run: Run) -> None:
         _leave_its_grace(run, candidate, number)
         return
     event = run.event(EventName.VERSION_RETIRED, reason=Reason.ABANDONED.value, key_id=key_id)
+    if kit.credential.by_hand:
+        left = "nobody was shown it; it is left to its maker, who may remove it, and to its end"
+        over = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
+        kit.ledger.record(replace(event, detail=left), over)
+        return
     for tries_left in reversed(range(TRIES)):
         run.claim.renew()
         intent = kit.intent(Act.RETIRE, rotation_id=run.rotation.id, key_id=key_id)

@@ -58,6 +58,11 @@ class Due(NamedTuple):
     asked: Request | Rotation | None = None
 
     @property
+    def replaces(self) -> bool:
+        """Say whether a version takes the place of another then, whoever makes it."""
+        return self.action is Action.ROTATE or self.reason is not Reason.GRACE_OVER
+
+    @property
     def sentence(self) -> str:
         """Return why, and why then, for people."""
         return _WHY[self.reason](self) + _why_then(self)
@@ -129,6 +134,8 @@ _WHY: Final[Mapping[Reason, Callable[[Due], str]]] = MappingProxyType(
 
 
 def _why_then(due: Due) -> str:
+    if due.action is Action.REMIND and due.reason is not Reason.GRACE_OVER:
+        return f"; a person makes the next one, then: rotator intake {due.name}"
     if due.hold is Hold.NOTHING:
         return ""
     if due.hold is Hold.GRACE:

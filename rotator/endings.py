@@ -231,6 +231,8 @@ def _completed(kit: Kit, rotation_id: str, key_id: str) -> tuple[Rotation, ...]:
 def note_expired(kit: Kit, version: Version, scene: Scene) -> None:
     """Record that a version that was left to expire has done so, by the issuer's word and Date."""
     issuer_now, listed = scene.listing.issuer_now, scene.listed(version.key_id)
+    if kit.credential.by_hand:  # no issuer is asked, so there is no other clock
+        issuer_now = scene.at.wall
     ends = listed.expires_at if listed is not None else version.expires_at
     if ends is None or issuer_now is None or ends > issuer_now:
         return

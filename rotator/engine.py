@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from rotator.clock import Clock
+from rotator.due import Action
 from rotator.errors import Broken, Busy, Denied, Refused, RotatorError, StateUnusable, Transient, Unproved
 from rotator.event import EventName
 from rotator.kit import Interrupted, Kit
@@ -129,7 +130,8 @@ class Engine:
     def _alert(self, kit: Kit, tracked: Tracked) -> None:
         for alert in unsaid(kit.credential, tracked, self.clock.now()):
             state = replace(tracked.state, alerted_at=alert.at)
-            kit.ledger.record(kit.event(alert.event, key_id=alert.key_id or None, detail=alert.sentence), state)
+            said = f"{alert.sentence} {kit.credential.by_hand}".rstrip()
+            kit.ledger.record(kit.event(alert.event, key_id=alert.key_id or None, detail=said), state)
 
     def _idle(
         self, kit: Kit, tracked: Tracked | None
@@ -223,7 +225,7 @@ class Engine:
         reason = visit.reason or (error.code if error is not None else None)
         if self._mode is Mode.OBSERVE and error is None:
             due = next_rotation(kit.credential, tracked, now, self._jitter)
-            if due is not None and due.at <= now:
+            if due is not None and due.action is Action.ROTATE and due.at <= now:
                 outcome, reason = RotationOutcome.PLANNED, due.reason.value
         return Report(
             kit.credential, outcome, reason, rotation, visit.retired, visit.swept, error, started, now, visit.warning

@@ -74,7 +74,7 @@ def project(
             break
         moment = max(due.at, moment)
         dues.append(due)
-        if due.action is Action.ROTATE:
+        if due.replaces:
             spans.extend(_served(world, serving_since, moment))
             serving_since = moment
             world = _rotated(credential, world, moment)

@@ -87,7 +87,8 @@ class Credential:
 
     provider, store: the names of the configuration. issuer: what the provider talks to, stable across renaming (for
     Entra the authority and tenant). application: the issuer's name for the client. client_id: empty when only the
-    issuer knows it. fields: our field name to the name in the consumer document.
+    issuer knows it. fields: our field name to the name in the consumer document. by_hand: what a person does where no
+    API makes a version, in one sentence; empty: rotator asks the issuer.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Credential:
     token_url: str = ""
     scope: str = ""
     client_id: str = ""
+    by_hand: str = ""
     description: str = ""
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -130,6 +132,7 @@ class Reason(StrEnum):
     ORPHAN = "orphan"
     INTERRUPTED = "interrupted"
     REFUSED = "refused"
+    INTAKE = "intake"
 
 
 class Phase(StrEnum):

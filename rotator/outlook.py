@@ -87,7 +87,7 @@ def outlook(
         return Outlook(State.ROTATING, due)
     if credential is None:
         return Outlook(State.UNKNOWN, due)
-    if due is not None and due.action is Action.ROTATE and (due.since <= now or due.at <= now):
+    if due is not None and due.replaces and (due.since <= now or due.at <= now):
         return Outlook(State.DUE, due)
     return Outlook(State.GRACE if _in_grace(tracked) else State.OK, due)
 
@@ -145,7 +145,7 @@ def wake_at(credential: Credential, tracked: Tracked | None, now: datetime, jitt
     """
     due = next_action(credential, tracked, now, jitter)
     moments = [plus(now, LONGEST_SLEEP)]
-    if due is not None:
+    if due is not None and due.action is not Action.REMIND:
         moments.append(due.at)
     if tracked is not None:
         moments.extend(at for _, at in _thresholds(credential, tracked) if at > now)

@@ -56,7 +56,10 @@ def next_action(
 def next_rotation(
     credential: Credential, tracked: Tracked | None, now: datetime, jitter: timedelta = NO_JITTER
 ) -> Due | None:
-    """Return when a credential is rotated next, or its interrupted rotation recovered, and why."""
+    """Return when a credential is rotated next, or its interrupted rotation recovered, and why.
+
+    Where versions are made by hand, what is due is a reminder.
+    """
     if tracked is not None and _stands_still(tracked):
         return None
     return _rotation(_look(credential, tracked, now), jitter)
@@ -209,6 +212,8 @@ def _rotation(look: _Look, jitter: timedelta) -> Due | None:
         since = asks_since(look)
         if since is None:
             continue
+        if look.credential.by_hand and reason is not Reason.INTERRUPTED:
+            return _due(look, reason, since, since, Hold.NOTHING)
         if urgency is _Urgency.AT_ONCE:
             hold = Hold.NOTHING if look.retry is None else Hold.RETRY
             return _due(look, reason, since, look.retry or since, hold)
@@ -226,7 +231,9 @@ def _due(look: _Look, reason: Reason, since: datetime, at: datetime, hold: Hold)
     if look.tracked is not None:
         asked = look.tracked.rotation if reason is Reason.INTERRUPTED else look.tracked.request
     key_id = (version.key_id or None) if version else None
-    return Due(credential.name, Action.ROTATE, at, reason, key_id, since, hold, credential.policy, version, asked)
+    waits = credential.by_hand and reason is not Reason.INTERRUPTED
+    action = Action.REMIND if waits else Action.ROTATE
+    return Due(credential.name, action, at, reason, key_id, since, hold, credential.policy, version, asked)
 
 
 def _held_up(look: _Look, since: datetime, urgency: _Urgency, jitter: timedelta) -> tuple[datetime, Hold]:

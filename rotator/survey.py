@@ -237,6 +237,8 @@ def _take_as_current(kit: Kit, tracked: Tracked, scene: Scene, why: str) -> Trac
     key_id = key_in(kit, scene.document.fields) or ""
     listed, ours = scene.listed(key_id), ours_in(kit, scene.document.fields)
     owned = listed is not None and kit.owns(listed.tag)
+    if kit.credential.by_hand:  # no list names it; that it came from a rotation of ours is what can be known
+        owned = rotation_in(kit, scene.document.fields) is not None
     known = next((one for one in tracked.versions if one.key_id == key_id), None)
     origin = Origin.OURS if owned else known.origin if known is not None else Origin.FOREIGN
     version = Version(

@@ -206,6 +206,8 @@ class Visit:
 
     def _rotate(self, scene: Scene, *, dead: bool) -> None:
         kit, now, tracked = self.kit, self.kit.clock.now(), self._tracked()
+        if kit.credential.by_hand:  # there is nobody to be asked for one
+            return
         due = next_rotation(kit.credential, tracked, now, self.jitter)
         if due is not None and due.at <= now:
             reason = due.reason

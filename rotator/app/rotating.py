@@ -98,7 +98,7 @@ def rotate(house: House, wish: Wish) -> Rotated:
     checkpoints.need_key(house)
     ledger = house.ledger()
     answers = _Answers(house, wish, see_the_chain(house))
-    going = [one for one in chosen if not (wish.now and answers.stopped(one, ledger.tracked(one.name)))]
+    going = [one for one in chosen if not (wish.now and answers.hindered(one, ledger.tracked(one.name)))]
     if wish.now:
         with house.reserved(going):
             for credential in going:
@@ -168,7 +168,7 @@ def _rehearsed(house: House, wish: Wish, chosen: Sequence[Credential]) -> Rotate
     reader = house.reader()
     for credential in chosen:
         tracked = known_as(credential, reader.tracked(credential.name)) if reader is not None else None
-        if not (wish.now and answers.stopped(credential, tracked)):
+        if not (wish.now and answers.hindered(credential, tracked)):
             answers.plan(credential, tracked)
     return answers.result(chosen)
 
@@ -251,6 +251,21 @@ class _Answers:
         self._remarks: list[Remark] = [first] if first is not None else []
         self._troubles: list[Trouble] = []
         self._statuses: dict[str, int] = {}
+
+    def hindered(self, credential: Credential, tracked: Tracked | None) -> bool:
+        """Answer for a credential that cannot be rotated now, and say whether it is so."""
+        return self._made_by_hand(credential) or self.stopped(credential, tracked)
+
+    def _made_by_hand(self, credential: Credential) -> bool:
+        """Answer for one whose versions a person makes. Asked by name it is refused, else it is skipped."""
+        if not credential.by_hand:
+            return False
+        hint = f"Take what was made: rotator intake {credential.name}"
+        refused = Refused(f"{credential.name}: {credential.by_hand}", hint=hint, code="made_by_hand")
+        if self._wish.names:
+            self._troubles.append(Trouble(credential.name, refused))
+        self._put(credential, RotationOutcome.SKIPPED, "made_by_hand", refused.exit_status if self._wish.names else 0)
+        return True
 
     def stopped(self, credential: Credential, tracked: Tracked | None) -> bool:
         """Answer for a credential that is parked, paused or forgotten, and say whether it is."""

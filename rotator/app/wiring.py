@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rotator.app.config import Reference, Resolver, Verification
 from rotator.app.config.config import Probe
+from rotator.app.config.manual import ManualProvider
 from rotator.app.config.systems import (
     AnyProvider,
     AppRoleAuth,
@@ -127,6 +128,10 @@ class Parts:
             from rotator.providers.entra import EntraProvider as Entra
 
             return Entra(self.entra_settings(name, section), self.clock)
+        if isinstance(section, ManualProvider):
+            from rotator.providers.manual import ManualProvider as ByHand
+
+            return ByHand(name, section.portal)
         from rotator.app.describing import description
         from rotator.providers.described import DescribedProvider
 

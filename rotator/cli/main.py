@@ -31,6 +31,7 @@ SECTIONS: Final = {
     },
     "Act": {
         "rotate": Entry("rotate:rotate", "Make one full pass now, or rotate at once with --now."),
+        "intake": Entry("intake:intake", "Take a secret that a vendor issued by hand."),
         "retire": Entry("retire:retire", "Retire a previous version now, after a proof."),
         "pause": Entry("holding:pause", "Stop scheduling a credential; alerts go on."),
         "resume": Entry("holding:resume", "Let a paused or parked credential go on."),

@@ -12,6 +12,7 @@ import click
 from rotator.app.usage import UsageFault
 from rotator.cli.asking import agreed, agreed_to_danger
 from rotator.cli.failing import STOPPED
+from rotator.cli.following import Hearing, followed
 from rotator.cli.lazy import Command
 from rotator.cli.notes import paragraphs
 from rotator.cli.opening import opened, stoppable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from rotator.app.house import House
     from rotator.app.rotating import Rotated, Wish
     from rotator.model import Credential
-    from rotator.ports import Progress
 
 
 @click.command(cls=Command)
@@ -68,12 +68,12 @@ def one_pass(ctx: click.Context, *, leave_metrics: bool) -> int:
 def _rotated(talk: Talk, wish: Wish, *, leave_metrics: bool = False) -> int:
     with ExitStack() as stack:
         stop = stack.enter_context(stoppable(talk))
-        house = stack.enter_context(opened(talk, stop=stop, progress=(hearing := _Hearing())))
+        house = stack.enter_context(opened(talk, stop=stop, progress=(hearing := Hearing())))
         everything = wish.everything or not (wish.names or wish.labels)
         chosen = house.chosen(wish.names, wish.labels, everything=everything)
         if not _agreed(talk, wish, chosen):
             return 1
-        found = _followed(talk, house, wish, chosen, hearing)
+        found = _rotating(talk, house, wish, chosen, hearing)
         when = When(house.clock.now(), exact=talk.verbose)
         if leave_metrics:
             _leave_metrics(house)
@@ -127,19 +127,7 @@ def _agreed(talk: Talk, wish: Wish, chosen: Sequence[Credential]) -> bool:
 # --------------------------------------------------------------------------------------------------------- progress
 
 
-class _Hearing:
-    """Stands where the program expects a `Progress`, until it is known how to show it."""
-
-    def __init__(self) -> None:
-        self.told: Progress | None = None
-
-    def __call__(self, credential: Credential, step: str, state: str, text: str) -> None:
-        """Pass it on, if somebody listens."""
-        if self.told is not None:
-            self.told(credential, step, state, text)
-
-
-def _followed(talk: Talk, house: House, wish: Wish, chosen: Sequence[Credential], hearing: _Hearing) -> Rotated:
+def _rotating(talk: Talk, house: House, wish: Wish, chosen: Sequence[Credential], hearing: Hearing) -> Rotated:
     from rotator.app.handover.caller import carried
 
     def rotated() -> Rotated:
@@ -150,19 +138,9 @@ def _followed(talk: Talk, house: House, wish: Wish, chosen: Sequence[Credential]
         done: Rotated = carried(house, "rotate", **asdict(wish))
         return done
 
-    page = talk.err
-    if talk.quiet or wish.dry_run or wish.no_wait:
+    if wish.dry_run or wish.no_wait:
         return rotated()
-    if not page.terminal or talk.environ.get("TERM", "dumb") == "dumb":
-        from rotator.cli.progress import PlainProgress
-
-        hearing.told = PlainProgress(page, house.clock, wordy=talk.verbose)
-        return rotated()
-    from rotator.cli.live import LiveProgress
-
-    with LiveProgress(page, house.clock, [one.name for one in chosen], _heading(house, wish)) as live:
-        hearing.told = live
-        return rotated()
+    return followed(talk, house, hearing, [one.name for one in chosen], _heading(house, wish), rotated)
 
 
 def _heading(house: House, wish: Wish) -> str:

@@ -23,6 +23,9 @@ from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Weather
 
 COMMAND = (sys.executable, "-m", "rotator.cli.main")
+_TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -80,29 +83,43 @@ class Bench:
         columns: int = 80,
         answer: str = "",
         ctrl_c_at: str = "",
+        typed: Sequence[tuple[str, str]] = (),
         environ: Mapping[str, str] | None = None,
     ) -> tuple[int, str]:
         """Run a command on a terminal of its own. Returns its status and all it drew.
 
-        answer: what is typed. ctrl_c_at: what is drawn when Ctrl-C is pressed.
+        answer: what is typed before anything is asked; typed: questions, and what is typed when each is drawn.
+        ctrl_c_at: what is drawn when Ctrl-C is pressed.
         """
-        code, drawn = _on_a_terminal(
-            [*COMMAND, *args], self.folder, {**self.environ, **(environ or {})}, columns, answer, ctrl_c_at
-        )
+        first = [("", answer)] if answer else []
+        cues = [*first, *typed, *([(ctrl_c_at, "\x03")] if ctrl_c_at else [])]
+        environ = {**self.environ, **(environ or {})}
+        code, drawn = _on_a_terminal([*COMMAND, *args], self.folder, environ, columns, cues)
         self.printed.append(drawn)
         return code, drawn
 
 
 def _on_a_terminal(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str], columns: int, answer: str, ctrl_c_at: str
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], columns: int, cues: list[tuple[str, str]]
 ) -> tuple[int, str]:
+    """Run it as the leader of a session whose terminal this is, so that Ctrl-C and /dev/tty are what they are."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    process = subprocess.Popen(command, cwd=folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TAKE_TERMINAL, *command],
+        cwd=folder,
+        env=environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
     os.close(theirs)
-    os.write(ours, answer.encode())
-    drawn = bytearray()
+    drawn, seen = bytearray(), 0
     while True:
+        while cues and (at := drawn.find(cues[0][0].encode(), seen)) >= 0:
+            seen = at + len(cues[0][0].encode())
+            os.write(ours, cues.pop(0)[1].encode())
         try:
             piece = os.read(ours, 65536)
         except OSError:  # Linux says EIO when the other side is closed
@@ -110,9 +127,6 @@ def _on_a_terminal(
         if not piece:
             break
         drawn += piece
-        if ctrl_c_at and ctrl_c_at in drawn.decode(errors="ignore"):
-            process.send_signal(signal.SIGINT)
-            ctrl_c_at = ""
     os.close(ours)
     return process.wait(), drawn.decode()
 

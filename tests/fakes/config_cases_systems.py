@@ -199,17 +199,15 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
     "later kinds": (
         document(
             providers=PROVIDERS
-            + "  b: {kind: §manual, portal: https://x}\n"
             + "  c: {kind: §keycloak}\n"
             + "  d: {kind: §dynamic_registration}\n"
             + "  e: {kind: §entrra}\n",
-            credentials=credential("provider: {use: b, portal: x}"),
+            credentials=credential("provider: {use: c, client: x}"),
         ),
         [
-            "providers.b.kind: `manual` comes with a later release",
             "providers.c.kind: `keycloak` comes with a later release",
             "providers.d.kind: `dynamic_registration` comes with a later release",
-            'providers.e.kind: must be one of entra, http. Did you mean "entra"?',
+            'providers.e.kind: must be one of entra, http, manual. Did you mean "entra"?',
         ],
     ),
     "entra": (

@@ -14,6 +14,7 @@ from rotator.app.config import vendors
 from rotator.app.config.described import HttpProvider
 from rotator.app.config.faults import did_you_mean, one_of
 from rotator.app.config.known import AnyStore, Known
+from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
 from rotator.app.config.schema import FIELDS, PolicySection, ProviderPlace, StorePlace
@@ -183,13 +184,16 @@ def _application(known: Known, entry: Entry, provider: ProviderPlace) -> Iterato
         yield from _entra_application(entry, provider)
     elif isinstance(vendor := known.providers.get(provider.use), HttpProvider):
         yield from vendors.application(entry, provider, vendor)
+    elif isinstance(vendor, ManualProvider):
+        yield from vendors.by_hand(entry, vendor)
 
 
 def _of_another_kind(entry: Entry, provider: ProviderPlace, kind: str | None) -> Iterator[Pending]:
     """Yield the keys that mean something for other kinds of provider only."""
     if kind is None or kind not in _KEYS_OF_KIND:
         return
-    others = {key: of for of, keys in _KEYS_OF_KIND.items() if of != kind for key in keys}
+    mine = _KEYS_OF_KIND[kind]
+    others = {key: of for of, keys in _KEYS_OF_KIND.items() for key in keys if key not in mine}
     hint = f"{provider.use} is of kind {kind}; allowed here: use, {', '.join(_KEYS_OF_KIND[kind])}."
     for key, of in others.items():
         if entry.says(("provider", key)):
@@ -199,7 +203,10 @@ def _of_another_kind(entry: Entry, provider: ProviderPlace, kind: str | None) ->
 _KEYS_OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     "entra": ("app_id", "object_id", "credential"),
     "http": ("client_id", "with"),
+    "manual": ("client_id",),
 }
+KINDS: Final = frozenset(_KEYS_OF_KIND)
+"""The kinds of provider that this release knows."""
 
 
 def _entra_application(entry: Entry, provider: ProviderPlace) -> Iterator[Pending]:
@@ -325,7 +332,7 @@ def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
     if said_nothing and sure and kind == "entra":
         message = "`scope` is missing: Entra gives no token without one"
         yield entry.fault(("verify",), message, "Name the API, such as api://example/.default.")
-    if kind == "http":
+    if kind in ("http", "manual"):
         yield from vendors.proof(entry, verify)
     expect = ("verify", "expect")
     said_so = entry.sound.knows(expect) and (entry.says(expect) or entry.inherits(expect))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from rotator import model
 from rotator.app.config.checks import references
 from rotator.app.config.known import AnyStore
+from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
 from rotator.app.config.schema import Audit, Credential, PolicySection, Service
 from rotator.app.config.systems import AnyProvider, State
 from rotator.app.config.telling import Receiver
 from rotator.app.config.verifying import ClientAuth, Expect, ProofKind, Signature, SignatureMode, Verify
+from rotator.model import RetireMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,17 @@ class Config:
         """Return one credential as the core knows it."""
         provider = self.providers[credential.provider.use]
         verify = credential.verify
+        hand = provider if isinstance(provider, ManualProvider) else None
         return model.Credential(
             name=credential.name,
             provider=credential.provider.use,
             kind=provider.kind,
             issuer=provider.issuer,
-            application=credential.provider.application,
+            application=credential.name if hand else credential.provider.application,
             store=credential.store.use,
             path=credential.store.path,
-            policy=policy(credential.policy),
+            policy=made_by_hand(credential.policy, hand) if hand else policy(credential.policy),
+            by_hand=hand.asks(credential.name) if hand else "",
             proof=model.ProofPlan(
                 proofs=verify.proofs,
                 spacing=verify.spacing,
@@ -154,6 +158,18 @@ class Config:
     def systemd_credentials(self) -> tuple[str, ...]:
         """Return the names of all `cred:` references, for the command line that would provide them."""
         return tuple(dict.fromkeys(found.name for _, found in self.references() if found.scheme is Scheme.CRED))
+
+
+def made_by_hand(section: PolicySection, provider: ManualProvider) -> model.Policy:
+    """Return the policy of what a person makes: its end is the provider's, and nobody but him removes it."""
+    said = policy(section)
+    return replace(
+        said,
+        lifetime=provider.lifetime,
+        rotate_before=said.rotate_before if said.rotate_before < provider.lifetime else provider.first_reminder,
+        retire=RetireMode.MANUAL if said.retire is RetireMode.MANUAL else RetireMode.LET_EXPIRE,
+        alert_before=tuple({*said.alert_before, *provider.remind_before}),
+    )
 
 
 def _probe(verify: Verify) -> Probe | None:

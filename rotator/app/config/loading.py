@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from rotator.app.config.checks import across, warnings
+from rotator.app.config.checks import KINDS, across, warnings
 from rotator.app.config.config import Config
 from rotator.app.config.explain import Explained, explain
 from rotator.app.config.faults import ConfigFaults, Fault
@@ -204,7 +204,7 @@ def _of_another_kind(known: Known, entry: Entry) -> bool:
     """Say whether the credential's provider is of a kind that is itself refused, so that its keys cannot be judged."""
     provider = entry.own.get("provider")
     use = provider.get("use") if isinstance(provider, dict) else None
-    return isinstance(use, str) and use in known.provider_names and known.kinds.get(use) not in ("entra", "http")
+    return isinstance(use, str) and use in known.provider_names and known.kinds.get(use) not in KINDS
 
 
 def _known(main: Source, file: File | None) -> Known:

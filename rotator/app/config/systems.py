@@ -11,6 +11,7 @@ from pydantic import Tag
 
 from rotator.app.config import values
 from rotator.app.config.described import HttpProvider
+from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import (
     Coming,
     FilePath,
@@ -282,10 +283,12 @@ class EntraProvider(Section):
         return f"{self.authority_url}/{self.tenant}".lower()
 
 
-AnyProvider = EntraProvider | HttpProvider
+AnyProvider = EntraProvider | HttpProvider | ManualProvider
 
 Provider = Annotated[
-    Annotated[EntraProvider, Tag("@entra")] | Annotated[HttpProvider, Tag("@http")],
+    Annotated[EntraProvider, Tag("@entra")]
+    | Annotated[HttpProvider, Tag("@http")]
+    | Annotated[ManualProvider, Tag("@manual")],
     tagged("kind"),
-    Coming(("manual", "keycloak", "dynamic_registration")),
+    Coming(("keycloak", "dynamic_registration")),
 ]

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from rotator.app.config.described import GIVEN_BY_US, OURS, HttpProvider, Request
 from rotator.app.config.faults import one_of
 from rotator.app.config.known import Known
+from rotator.app.config.manual import ManualProvider
 from rotator.app.config.schema import ProviderPlace
 from rotator.app.config.source import Entry, Pending
+from rotator.app.config.values import format_duration
 from rotator.app.config.verifying import ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
+from rotator.model import RetireMode
 
 
 def descriptions(known: Known) -> Iterator[Pending]:
@@ -57,6 +60,26 @@ def application(entry: Entry, provider: ProviderPlace, vendor: HttpProvider) -> 
     if needs_one and provider.client_id is None and vendor.operations.create.client_id is None:
         hint = "Say it here; or, where the vendor gives a new one, in `client_id` of the operation `create`."
         yield entry.fault(("provider",), "`client_id` is missing", hint)
+
+
+def by_hand(entry: Entry, provider: ManualProvider) -> Iterator[Pending]:
+    """See that the policy asks nothing that only an API could do, and fits how long such a version lives."""
+    policy, path = entry.sound.policy, ("policy", "rotate_before")
+    if entry.says(("policy", "lifetime")):
+        hint = "How long such a version lives is `lifetime` of the provider, or what is said at the intake."
+        yield entry.fault(("policy", "lifetime"), "nothing is asked of an issuer here", hint)
+    if (
+        policy is not None
+        and entry.sound.knows(path)
+        and entry.says(path)
+        and policy.rotate_before >= provider.lifetime
+    ):
+        message = f"{format_duration(policy.rotate_before)} is not less than the {format_duration(provider.lifetime)} "
+        hint = "A fresh one would be due at once. Use less, or leave it out: then it is the first of `remind_before`."
+        yield entry.fault(path, message + "that such a version lives.", hint)
+    if entry.says(("policy", "retire")) and policy is not None and policy.retire is RetireMode.AFTER_GRACE:
+        hint = "Say let_expire; or manual, for a person who removes it and says so with `rotator retire`."
+        yield entry.fault(("policy", "retire"), "what a person made cannot be removed by rotator", hint)
 
 
 def proof(entry: Entry, verify: Verify) -> Iterator[Pending]:

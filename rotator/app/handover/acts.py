@@ -1,6 +1,7 @@
 """The closed table of what may be handed to a daemon: a name, and what is called. Nothing else runs there.
 
-Parameters are texts, truth values and lists of texts; each act takes its own by name, and Python refuses others.
+Parameters are texts, times, truth values and lists of texts; each act takes its own by name, and Python refuses others.
+The value of an intake crosses the socket as a text, and is nothing else anywhere.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from rotator.app import auditing, checking, items, judging, keeping, pruning, reading
+from rotator.app import auditing, checking, intake, items, judging, keeping, pruning, reading
 from rotator.app.house import House
 from rotator.app.keeping import Ended, Farewell, Kept
 from rotator.app.results import Trouble, status_of_asked
@@ -19,6 +20,7 @@ from rotator.app.rotating import Rotated, Wish, rotate
 from rotator.errors import Busy
 from rotator.kit import Interrupted
 from rotator.model import Credential, RotationOutcome
+from rotator.secret import Secret
 
 Act = Callable[..., object]
 
@@ -69,6 +71,20 @@ def _accept(house: House, reason: str) -> auditing.Records:
 
 def _prune(house: House, before: datetime, out: str) -> pruning.Pruned:
     return pruning.prune(house, before, Path(out))
+
+
+def _intake(
+    house: House,
+    name: str,
+    value: str,
+    client_id: str | None,
+    issued_at: datetime | None,
+    expires_at: datetime | None,
+    note: str,
+) -> Rotated:
+    given = intake.Given(Secret(value), client_id, issued_at, expires_at)
+    with house.reserved(house.chosen([name])):
+        return intake.intake(house, name, given, note=note)
 
 
 def _fetch(house: House, name: str, field: str, where: str) -> reading.Fetched:
@@ -125,6 +141,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "accept": _accept,
         "prune": _prune,
         "fetch": _fetch,
+        "intake": _intake,
     }
 )
 """By the name under which an act travels."""

@@ -132,6 +132,8 @@ class _Call:
             return self._act, self._given
         if self._act == "rotate" and self._given["names"] and not self._given["no_wait"]:
             return "follow", {"names": self._given["names"], "since": self._began.isoformat()}
+        if self._act == "intake":  # what is staged is finished by the next visit; what is not must be given again
+            return "follow", {"names": [self._given["name"]], "since": self._began.isoformat()}
         return None
 
     def _connected(self) -> Line:
