@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from rotator.clock import elapsed
 from rotator.document import key_in, moment_in
-from rotator.errors import Broken, OutcomeUnknown, Transient, Unproved
+from rotator.errors import Broken, OutcomeUnknown, Refused, Transient, Unproved
 from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
 from rotator.model import Act, Displacement, Intent, Origin, Reason, Version, VersionState
@@ -171,6 +171,15 @@ def too_many(kit: Kit) -> Broken | None:
         f"{made} versions of {kit.credential.name} were made within 24 h; {limit} are allowed (policy.max_creations).",
         hint=f"Find out why they are not kept, then: rotator resume {kit.credential.name}",
         code="too_many_creations",
+    )
+
+
+def lost_before_staged(kit: Kit) -> Refused:
+    """Return the error for a version that a person gave, and whose value went with the process that had it."""
+    return Refused(
+        f"What was given for {kit.credential.name} was lost: rotator was stopped before it was staged.",
+        hint=f"Give it once more: rotator intake {kit.credential.name}",
+        code="intake_lost",
     )
 
 

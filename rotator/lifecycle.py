@@ -37,6 +37,7 @@ from rotator.candidate import (
     candidate_of,
     fading,
     is_staged,
+    lost_before_staged,
     remove_candidate,
     settle_creation,
     too_many,
@@ -136,6 +137,9 @@ def create(run: Run) -> None:
     after it: the value is lost; the version is found by its label, removed, and made again.
     """
     kit, policy = run.kit, run.kit.credential.policy
+    if kit.credential.by_hand:  # whoever made it has it still
+        run.give_up(lost_before_staged(kit))
+        return
     excess = too_many(kit)
     if excess is not None:
         run.give_up(excess)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.config_files import LATER, PROVIDERS, credential, document
+from tests.fakes.config_files import LATER, NOT_A_DURATION, PROVIDERS, credential, document
 
 CREATE = """{request: "POST /apps/{app}/secrets", json: {label: "{tag}", ttl: "{lifetime_seconds}"}, expect: [201],
                secret: /client_secret, key_id: /id, expires_at: /expires_at}"""
@@ -138,6 +138,43 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             (
                 "credentials[0].provider: belongs to providers of kind http\n"
                 "  contoso is of kind entra; allowed here: use, app_id, object_id, credential."
+            ),
+        ],
+    ),
+    "a vendor with a person": (
+        document(
+            providers=PROVIDERS
+            + "  m: {kind: manual, portal: §nowhere, lifetime: §0h, remind_before: [§soon], §auth: x}\n"
+        ),
+        [
+            "providers.m.portal: must be an https URL",
+            "providers.m.lifetime: must be longer than 0s",
+            f"providers.m.remind_before[0]: {NOT_A_DURATION}",
+            'providers.m: unknown key "auth".\n  Allowed: kind, portal, instructions, lifetime, remind_before.',
+        ],
+    ),
+    "a credential that a person makes": (
+        document(
+            providers=PROVIDERS + "  m: {kind: manual, portal: https://x.example, lifetime: 72h}\n",
+            credentials=credential(
+                "provider: {use: m, client_id: c, §with: {a: b}}",
+                PROVED,
+                "policy: {lifetime: §90d, rotate_before: §72h, grace: 1h, retire: §after_grace}",
+            ),
+        ),
+        [
+            "credentials[0].provider: belongs to providers of kind http\n  m is of kind manual; allowed here: use, client_id.",
+            (
+                "credentials[0].policy.lifetime: nothing is asked of an issuer here\n"
+                "  How long such a version lives is `lifetime` of the provider, or what is said at the intake."
+            ),
+            (
+                "credentials[0].policy.rotate_before: 3d is not less than the 3d that such a version lives.\n"
+                "  A fresh one would be due at once. Use less, or leave it out: then it is the first of `remind_before`."
+            ),
+            (
+                "credentials[0].policy.retire: what a person made cannot be removed by rotator\n"
+                "  Say let_expire; or manual, for a person who removes it and says so with `rotator retire`."
             ),
         ],
     ),
