@@ -135,7 +135,7 @@ _WHY: Final[Mapping[Reason, Callable[[Due], str]]] = MappingProxyType(
 
 def _why_then(due: Due) -> str:
     if due.action is Action.REMIND and due.reason is not Reason.GRACE_OVER:
-        return f"; a person makes the next one, then: rotator intake {due.name}"
+        return f"; a person makes it, then: rotator intake {due.name}"
     if due.hold is Hold.NOTHING:
         return ""
     if due.hold is Hold.GRACE:

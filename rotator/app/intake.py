@@ -17,7 +17,7 @@ from rotator.by_hand import take_in
 from rotator.document import ours_in
 from rotator.errors import Refused
 from rotator.kit import Kit
-from rotator.model import Credential
+from rotator.model import Credential, Rotation
 from rotator.ports import Issued, Listed
 from rotator.secret import Fields, Secret
 from rotator.timing import plus, spell, spell_moment
@@ -55,9 +55,15 @@ def intake(house: House, name: str, given: Given, *, note: str = "") -> Rotated:
     heads.publish(house.ledger(), {credential.store: kit.store.staging}, house.clock)
     item = items.rotation(name, rotation, credential.path)
     item = {**item, "started_at": items.moment(started)}
+    return Rotated((item,), (_about(name, issued, rotation),), (), {name: house.place(credential)}, 0)
+
+
+def _about(name: str, issued: Issued, rotation: Rotation) -> Remark:
+    """Say how long it works, and what becomes of the one before."""
     ends = issued.version.expires_at
-    remark = Remark(name, f"It ends at {spell_moment(ends)}; the one before is left to its own end.") if ends else None
-    return Rotated((item,), (remark,) if remark else (), (), {name: house.place(credential)}, 0)
+    said = f"It works until {spell_moment(ends)}" if ends is not None else "It has no end"
+    before = "; the one before is left to its own end." if rotation.old_key_ids else "."
+    return Remark(name, said + before)
 
 
 def _issued(kit: Kit, credential: Credential, given: Given) -> Issued:

@@ -260,8 +260,8 @@ class _Answers:
         """Answer for one whose versions a person makes. Asked by name it is refused, else it is skipped."""
         if not credential.by_hand:
             return False
-        hint = f"Take what was made: rotator intake {credential.name}"
-        refused = Refused(f"{credential.name}: {credential.by_hand}", hint=hint, code="made_by_hand")
+        message = f"{credential.name} cannot be rotated now: no API makes its secrets."
+        refused = Refused(message, hint=credential.by_hand, code="made_by_hand")
         if self._wish.names:
             self._troubles.append(Trouble(credential.name, refused))
         self._put(credential, RotationOutcome.SKIPPED, "made_by_hand", refused.exit_status if self._wish.names else 0)

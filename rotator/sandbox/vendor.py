@@ -186,4 +186,4 @@ class Vendors:
 
 
 def _text(dice: Random) -> str:
-    return "".join(["-+%:", *(dice.choice(_ALPHABET) for _ in range(44))])
+    return "".join(["-+%:", *(dice.choice(_ALPHABET) for _ in range(43)), "z"])  # no vendor ends one with a space
