@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 LIFE = "tests/unit/test_lifecycle_overlap.py"
 BAD_DAYS = "tests/unit/test_bad_days.py"
+INTAKE = "tests/crash/test_intake_crashes.py"
+DESCRIBED = "tests/integration/test_described_provider.py"
 PEOPLE = "tests/unit/test_engine_people.py"
 DOCUMENTS = "tests/unit/test_engine_documents.py"
 RECOVERY = "tests/unit/test_recovery_rules.py"

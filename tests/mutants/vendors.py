@@ -1,0 +1,64 @@
+"""Rules for vendors without an API of their own shape, and for persons, each broken by a mutant. Data only."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import BAD_DAYS, DESCRIBED, INTAKE, mutant
+
+VENDORS = (
+    mutant(
+        "make another when a given one was lost",
+        "nobody but the person makes what is made by hand",
+        "lifecycle.py",
+        ("    if kit.credential.by_hand:  # whoever made it has it still\n", "    if not kit.credential:\n"),
+        tests=(INTAKE,),
+    ),
+    mutant(
+        "remove what a person made",
+        "what a person made is left to him",
+        "candidate.py",
+        ("    if kit.credential.by_hand:\n        left = ", "    if not kit.credential:\n        left = "),
+        tests=(INTAKE,),
+    ),
+    mutant(
+        "rotate without the person",
+        "a visit asks nobody for a version that a person makes",
+        "visit.py",
+        ("        if kit.credential.by_hand:  # there is nobody", "        if not kit.credential:  # there is nobody"),
+        tests=(INTAKE,),
+    ),
+    mutant(
+        "show the same value again",
+        "a new version has another value",
+        "promotion.py",
+        ("        _see_that_it_is_another_value(run, document, values)\n", ""),
+        tests=(BAD_DAYS,),
+    ),
+    mutant(
+        "believe a vendor that finds nothing",
+        "not found means gone only where the list agrees",
+        "providers/described.py",
+        (
+            "                    return self._gone(application, key_id)\n",
+            "                    return Retired.ALREADY_GONE\n",
+        ),
+        tests=(DESCRIBED,),
+    ),
+    mutant(
+        "take a 5xx for not done",
+        "after an unclear answer to a write nothing is known",
+        "providers/described_errors.py",
+        (
+            "    if doing.writes and (reply.status >= 500 or reply.status == 408):\n",
+            "    if doing.writes and not reply:\n",
+        ),
+        tests=(DESCRIBED,),
+    ),
+    mutant(
+        "follow a list to another server",
+        "our login goes to the vendor only",
+        "providers/described_wire.py",
+        ("        if urlsplit(url)[:2] != urlsplit(self._said.base_url)[:2]:\n", "        if not url:\n"),
+        tests=(DESCRIBED,),
+    ),
+)
+"""What must be noticed."""
