@@ -139,6 +139,12 @@ def forget(house: House, name: str, how: Farewell) -> Kept:
 
     see_that_change_is_allowed(house, "forget")
     credential = next((one for one in house.config.models if one.name == name), None)
+    if credential is not None and credential.by_hand and how is Farewell.RETIRE:
+        raise Refused(
+            f"The secrets of {name} were made by hand, and no API removes them.",
+            hint=f"Remove them where they were made, then: rotator forget {name} --leave",
+            code="made_by_hand",
+        )
     if credential is not None:
         house.need_secrets([credential])
         end(house.kit(credential, Use.CHANGE), Leaving(how.value))

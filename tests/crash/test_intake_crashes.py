@@ -11,7 +11,7 @@ import pytest
 from rotator.by_hand import take_in
 from rotator.errors import RotatorError
 from rotator.event import EventName
-from rotator.model import RetireMode, RotationOutcome, VersionState
+from rotator.model import Origin, RetireMode, RotationOutcome, VersionState
 from rotator.ports import Answer, Issued, Listed
 from rotator.secret import Fields
 from tests.fakes.tape import Crash
@@ -114,6 +114,32 @@ def test_one_that_does_not_pass_is_given_up_and_its_maker_keeps_it() -> None:
     states = {one.key_id: one.state for one in state.ledger.versions.values()}
     assert states == {"hand-1": VersionState.CURRENT, "hand-2": VersionState.ABANDONED}
     assert not [call for call in state.tape.calls if call in ("provider.create", "provider.retire")]
+
+
+def test_another_state_on_the_same_store_takes_over_what_was_taken_in() -> None:
+    world, state = by_hand()
+    take_in(state.kit(), made(world, 1))
+    other = world.state("state-b")
+    other.visit()
+    world.advance(HOUR)
+    second = made(world, 2)
+    take_in(state.kit(), second)
+    world.advance(HOUR)
+    report = other.visit()
+    assert report.error is None
+    current = [one for one in other.ledger.versions.values() if one.state is VersionState.CURRENT]
+    assert [(one.key_id, one.origin) for one in current] == [("hand-2", Origin.OURS)]
+
+
+def test_a_person_who_edits_the_document_is_noticed_all_the_same() -> None:
+    world, state = by_hand()
+    take_in(state.kit(), made(world, 1))
+    fields = world.main()
+    assert fields is not None
+    world.store.consumers.put(world.credential.path, fields.merged({"key_id": "typed", "client_secret": "typed"}))
+    world.advance(2 * HOUR)
+    report = state.visit()
+    assert report.error is not None and report.error.code == "edited"
 
 
 def test_a_visit_waits_for_the_person_and_asks_nobody_for_a_version() -> None:

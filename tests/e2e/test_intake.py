@@ -145,6 +145,10 @@ def test_a_rotation_cannot_be_asked_for(vendor: Bench) -> None:
     assert asked.code == 1
     assert f"rotator intake {NAME}" in asked.err
     assert vendor.run("rotate", "--now", "--all").code == 0
+    assert given(vendor, made(vendor)).code == 0
+    forgotten = vendor.run("forget", NAME, "--retire", "--yes")
+    assert (forgotten.code, "--leave" in forgotten.err) == (1, True)
+    assert vendor.run("forget", NAME, "--leave", "--yes").code == 0
 
 
 def test_a_person_is_asked_without_an_echo(vendor: Bench) -> None:
