@@ -1,4 +1,4 @@
-"""Frames between a command and the daemon: one JSON object a line, limited in length. No secret fits into one.
+"""Frames between a command and the daemon: one JSON object a line, limited in length. No `Secret` fits into one.
 
 What a use case answers is a frozen dataclass of texts, numbers and our own errors; `pack` writes it and `unpack` makes
 the same again. Only the classes named here travel: whatever else is met is refused, a `Secret` first of all.
