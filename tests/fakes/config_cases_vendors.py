@@ -58,6 +58,10 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             f"{AT}.operations.list.expires_format: must be one of rfc3339, epoch, seconds, none",
         ],
     ),
+    "a vendor whose address has a query": (
+        vendor().replace("base_url: https://v.example/api", "base_url: §https://v.example/api?tenant=1"),
+        [f"{AT}.base_url: must have no query (?), since paths are put behind it"],
+    ),
     "a vendor: slots, errors, rate": (
         vendor(
             operations="      set: §{request: POST /x}\n",

@@ -236,8 +236,11 @@ def https_base(found: object) -> str:
 
 
 def web_base(found: object) -> str:
-    """Return an https URL, or an http URL of this machine, without its last slash."""
-    return web_url(found).rstrip("/")
+    """Return an https URL, or an http URL of this machine, without its last slash, for paths to be put behind it."""
+    url = web_url(found)
+    if "?" in url:
+        raise Wrong("must have no query (?), since paths are put behind it")
+    return url.rstrip("/")
 
 
 def web_url(found: object) -> str:
