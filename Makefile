@@ -19,7 +19,7 @@ help:  ## Show this list
 
 install: $(VENV)/.installed  ## Make .venv with rotator in it, every package checked by its hash (a minute)
 
-demo: install  ## Watch three credentials through their whole life, on this machine alone (under a minute)
+demo: install  ## Watch five credentials through their whole life, on this machine alone (under a minute)
 	@$(BIN)/rotator demo
 
 test: check servers  ## check, then all tests, with a real Vault (under 15 minutes)

@@ -47,7 +47,7 @@ SECTIONS: Final = {
     },
     "Try": {
         "sandbox": Entry("sandbox:sandbox", "Start issuers on this machine to try things against."),
-        "demo": Entry("sandbox:demo", "The whole life of three credentials, in about a minute."),
+        "demo": Entry("sandbox:demo", "The whole life of five credentials, in about a minute."),
     },
 }
 

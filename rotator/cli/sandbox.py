@@ -43,7 +43,7 @@ def sandbox(ctx: click.Context, directory: Path) -> int:
 @click.command(cls=Command)
 @click.pass_context
 def demo(ctx: click.Context) -> int:
-    """The whole life of three credentials, in about a minute.
+    """The whole life of five credentials, in about a minute.
 
     It needs no server and no account. What it leaves is in one temporary folder, which it names at the end. The audit
     log is verified, and whatever is claimed is measured: status 1 when anything is not so.

@@ -1,4 +1,4 @@
-"""Shows three credentials through their life against issuers on this machine, and checks all that it claims.
+"""Shows five credentials through their life against issuers on this machine, and checks all that it claims.
 
 It has no code of its own for rotating: configuration, use cases, engine, store, state and token requests are those of
 `rotator rotate`. Only the durations are short, and they are configuration. Every figure it prints was measured.
@@ -18,33 +18,41 @@ from pathlib import Path
 
 from rotator.app.auditing import Filter, audit_list, audit_verify
 from rotator.app.house import House, Use
+from rotator.app.intake import Given, intake
 from rotator.app.results import Item
 from rotator.app.rotating import Rotated, Wish, rotate
 from rotator.app.watching import status as status_of
 from rotator.clock import SystemClock
 from rotator.kit import Interrupted
 from rotator.model import Credential
+from rotator.ports import Documents
 from rotator.sandbox.demo_consumers import Consumers
 from rotator.sandbox.demo_screen import Screen
 from rotator.sandbox.demo_truth import Claim, audit_tells_all, consumers_never_failed, issuers_books, no_value_in
-from rotator.sandbox.files import Pace, Scene, render_config
+from rotator.sandbox.files import NETWRIX_CLIENT, SCREENING_CLIENT, Pace, Scene, render_config
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.tls import write_private
 from rotator.sandbox.typed import program
+from rotator.sandbox.vendor import BY_A_PERSON, Vendor
 from rotator.sandbox.weather import Route, Weather
-from rotator.secret import Fields
+from rotator.secret import Fields, Secret
 from rotator.timing import spell
 
 KONTROLLE, REPORTS, FIELDOPS = "kontrolle-plus-prod", "site-reports-prod", "fieldops-prod"
+SCREENING, NETWRIX = "screening-eagle-prod", "netwrix-prod"
 STORE = "local"
 BY_HAND = 1  # the version of each document that the person wrote
 PACE = Pace(grace="5s", quarantine="2s", spacing="1s", deadline="40s")
 STOPPED = 130
 
+_PARTNERS = ((SCREENING, Vendor.SCREENING_EAGLE, SCREENING_CLIENT), (NETWRIX, Vendor.NETWRIX, NETWRIX_CLIENT))
+
 _EXPECTED = (
     (KONTROLLE, "a calm life: rotated twice, the first version retired after its grace"),
     (REPORTS, "its issuer refuses a fresh secret for some seconds"),
     (FIELDOPS, "its token lacks a role, so the new secret must not be promoted"),
+    (SCREENING, "a vendor with an admin API, which the configuration describes"),
+    (NETWRIX, "a vendor without one: a person makes the secret, and rotator takes it"),
 )
 
 
@@ -83,14 +91,14 @@ def run(
 
 
 def _introduce(screen: Screen) -> None:
-    screen.words("Three credentials, with issuers that live on this machine only. It takes less than a minute.")
+    screen.words("Five credentials, with issuers that live on this machine only. It takes less than a minute.")
     screen.line()
     for name, text in _EXPECTED:
-        screen.beside(f"  {name}", text, indent=23)
+        screen.beside(f"  {name}", text, indent=24)
     screen.line()
     screen.words(
-        "A person put a secret of each into the store before rotator came. Consumers read the store and ask for tokens "
-        "with what they find, from now on until the end."
+        "A person put a secret of the first four into the store before rotator came. Consumers of the first three read "
+        "the store and ask for tokens with what they find, from now on until the end."
     )
 
 
@@ -107,7 +115,7 @@ class _Play:
 
     def act(self) -> None:
         """Play all parts."""
-        credentials = self.house.chosen((), everything=True)
+        credentials = tuple(one for one in self.house.chosen((), everything=True) if one.kind == "entra")
         self._put_by_hand(credentials)
         documents = self.house.store(STORE, Use.LOOK).consumers
         with Consumers(
@@ -119,12 +127,14 @@ class _Play:
             heard=self.screen.hear_consumers,
         ) as consumers:
             self._rotate_all()
+            self._take_in()
             self._rotate_again()
             self._retire()
         self.screen.heading("What is so now, seen from outside: at the issuers, in the files, in the audit")
         self._claim(*consumers_never_failed(consumers))
         self._claim(*issuers_books(credentials, documents, self.sandbox.directory))
-        self._claim(no_value_in(sorted(self.folder.glob("rotator.db*")), credentials, self.sandbox.directory))
+        self._claim(*self._partners(documents))
+        self._claim(no_value_in(sorted(self.folder.glob("rotator.db*")), self._values(credentials)))
         self._audit(credentials)
         self._status()
 
@@ -150,14 +160,24 @@ class _Play:
             made = self.sandbox.directory.live(credential.application)[0]
             fields = Fields({"client_id": credential.application, "client_secret": made.text})
             documents.write(credential.path, fields, 0)
+        (partner,) = self.house.chosen((SCREENING,))
+        made_there = self.sandbox.vendors.issue(Vendor.SCREENING_EAGLE, SCREENING_CLIENT, timedelta(days=60))
+        documents.write(partner.path, Fields({"client_id": SCREENING_CLIENT, "client_secret": made_there}), 0)
 
     def _rotate_all(self) -> None:
         self._type("rotate")
         rotated = self._rotate(Wish())
         self._outcome(rotated, KONTROLLE, "promoted")
         self._outcome(rotated, REPORTS, "promoted")
+        self._outcome(rotated, SCREENING, "promoted")
         self._refused_for_a_while()
         self._abandoned(rotated)
+
+    def _take_in(self) -> None:
+        """Be the person who makes a secret in the console, and give it."""
+        made = self.sandbox.vendors.issue(Vendor.NETWRIX, NETWRIX_CLIENT)
+        self._type(f"intake {NETWRIX}")
+        self._outcome(intake(self.house, NETWRIX, Given(Secret(made))), NETWRIX, "promoted")
 
     def _rotate_again(self) -> None:
         self._type(f"rotate --now {KONTROLLE} --reason 'a second one'")
@@ -201,13 +221,36 @@ class _Play:
         said = f"{FIELDOPS}: {item['outcome']} ({error.get('code')}); consumers read what they read before"
         self._claim(Claim(said, holds=outcome and named and document.version == BY_HAND))
 
+    def _partners(self, documents: Documents) -> Iterator[Claim]:
+        """Ask the vendors' books whether consumers read what is live there, and nothing else of ours is."""
+        for name, vendor, client in _PARTNERS:
+            (credential,) = self.house.chosen((name,))
+            fields = documents.read(credential.path).fields
+            shown = fields.secret("client_secret") if fields is not None else None
+            held = self.sandbox.vendors.held(vendor, client) or ()
+            read = [one for one in held if shown is not None and Secret(one.text).matches(shown)]
+            unknown = [one for one in held if one not in read and one.label != BY_A_PERSON]
+            persons = len(held) - len(read) - len(unknown)
+            in_use = f"{len(read)} in use" + (" (made by hand)" if read and read[0].label == BY_A_PERSON else "")
+            others = f"{persons} made by hand, " if persons else ""
+            said = f"{len(held)} live: {in_use}, {others}{len(unknown)} unknown"
+            yield Claim(f"{name}: {said}", holds=len(read) == 1 and not unknown)
+
+    def _values(self, credentials: Sequence[Credential]) -> list[str]:
+        """Return every value that any issuer ever gave out."""
+        directory, vendors = self.sandbox.directory, self.sandbox.vendors
+        given = [one.text for credential in credentials for one in directory.truth(credential.application)]
+        return given + [one.text for _, vendor, client in _PARTNERS for one in vendors.held(vendor, client) or ()]
+
     def _audit(self, credentials: Sequence[Credential]) -> None:
         records = audit_list(self.house, Filter()).items
         chain = audit_verify(self.house)
         whole = chain.exit_status == 0 and chain.broken is None and chain.last == len(records) > 0
         said = chain.broken or f"verified, records {chain.first} to {chain.last}, head {chain.head[:12]}…"
         self._claim(Claim(f"audit: {said}", holds=whole))
-        told = audit_tells_all(records, credentials, self.sandbox.directory)
+        held = self.sandbox.vendors.held(Vendor.SCREENING_EAGLE, SCREENING_CLIENT) or ()
+        there = {("add", one.key_id) for one in held if one.label != BY_A_PERSON}
+        told = audit_tells_all(records, credentials, self.sandbox.directory, there)
         self._claim(Claim(f"audit: {told.sentence}", holds=told.holds))
 
     def _status(self) -> None:

@@ -10,7 +10,7 @@ from textwrap import wrap
 from rotator.clock import Clock
 from rotator.model import Credential
 
-_NAME, _STEP = 19, 8
+_NAME, _STEP = 20, 8
 _KEY = re.compile(r"\b([0-9a-f]{4})[0-9a-f]{4}(?:-[0-9a-f]{4}){3}-[0-9a-f]{8}([0-9a-f]{4})\b")
 _LEAST = 24  # columns left for words, however narrow the terminal is
 _TELLING = 2  # lines of a report on the way

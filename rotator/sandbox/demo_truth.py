@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +72,17 @@ def _books(
     return f"{len(read) + len(others)} live: {', '.join(parts)}; {removed} removed"
 
 
-def audit_tells_all(records: Sequence[Record], credentials: Sequence[Credential], directory: Directory) -> Claim:
-    """Every change that rotator made at the issuers is in the audit, intended and then succeeded; no other one is."""
-    made = {
+def audit_tells_all(
+    records: Sequence[Record],
+    credentials: Sequence[Credential],
+    directory: Directory,
+    elsewhere: Set[tuple[str, str]] = frozenset(),
+) -> Claim:
+    """Every change that rotator made at the issuers is in the audit, intended and then succeeded; no other one is.
+
+    elsewhere: what it made at others, as (`add` or `remove`, key id).
+    """
+    made = elsewhere | {
         (one.operation, one.key_id)
         for credential in credentials
         for one in directory.mutations(credential.application)
@@ -95,9 +103,8 @@ def audit_tells_all(records: Sequence[Record], credentials: Sequence[Credential]
     )
 
 
-def no_value_in(files: Sequence[Path], credentials: Sequence[Credential], directory: Directory) -> Claim:
-    """No value that an issuer ever gave out lies in these files: plain, in base64, in hex, nor as its SHA-256."""
-    values = [one.text for credential in credentials for one in directory.truth(credential.application)]
+def no_value_in(files: Sequence[Path], values: Sequence[str]) -> Claim:
+    """None of these values lies in these files: plain, in base64, in hex, nor as its SHA-256."""
     contents = {path: path.read_bytes() for path in files}
     found = sorted(
         {

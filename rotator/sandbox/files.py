@@ -23,6 +23,9 @@ from rotator.sandbox.world import (
     TENANT,
 )
 
+SCREENING_CLIENT, NETWRIX_CLIENT = "site-reports-partner", "access-analyzer-client"
+"""Who we are at the two other vendors."""
+
 SECRET_LIFETIME = timedelta(days=365)
 
 
@@ -30,7 +33,7 @@ class Scene(StrEnum):
     """Which credentials the configuration tracks."""
 
     NEWCOMER = "newcomer"  # two that work
-    DEMO = "demo"  # and one that lacks the role it needs, whose rotation is abandoned
+    DEMO = "demo"  # and one that lacks the role it needs, whose rotation is abandoned, and those of two other vendors
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,9 @@ def render_config(*, port: int, folder: str = "", scene: Scene = Scene.NEWCOMER,
 
     The config.yaml at the top of the repository is this with the defaults of `rotator sandbox`.
     """
-    pace = pace or Pace()
-    return Template(_CONFIG + (_FIELDOPS if scene is Scene.DEMO else "")).substitute(
+    pace, whole = pace or Pace(), scene is Scene.DEMO
+    text = _CONFIG.replace("$partners", _PARTNERS if whole else "") + (_FIELDOPS + _OF_PARTNERS if whole else "")
+    return Template(text).substitute(
         issuer=f"https://127.0.0.1:{port}",
         folder=f"{folder.rstrip('/')}/" if folder else "",
         tenant=TENANT,
@@ -102,6 +106,8 @@ def render_config(*, port: int, folder: str = "", scene: Scene = Scene.NEWCOMER,
         reports=SITE_REPORTS_PROD,
         reports_api=SITE_REPORTS_API,
         fieldops=FIELDOPS_PROD,
+        screening=SCREENING_CLIENT,
+        netwrix=NETWRIX_CLIENT,
         lifetime=pace.lifetime,
         rotate_before=pace.rotate_before,
         grace=pace.grace,
@@ -154,7 +160,7 @@ providers:
     ca_file: ${folder}ca.pem
     auth: {method: certificate, client_id: $rotator, certificate: "file:${folder}graph.pem"}
     # auth: {method: client_secret, client_id: $rotator, client_secret: "file:${folder}graph-secret"}
-
+$partners
 # Short, so that something happens while you watch. For real: lifetime 90d, rotate_before 30d, grace 24h; no more.
 defaults:
   store: {use: local}
@@ -195,4 +201,49 @@ _FIELDOPS = """
     verify:
       scope: api://fieldops/.default
       expect: {aud: api://fieldops, roles: [FieldOps.Write], min_lifetime: 5m}
+"""
+
+_PARTNERS = """
+  screening-eagle:                         # a vendor with an admin API, described: no code
+    kind: http
+    base_url: $issuer/console/v1
+    ca_file: ${folder}ca.pem
+    auth: {method: bearer, token: "file:${folder}console-token"}
+    operations:
+      create: {request: "POST /clients/{client}/credentials", json: {label: "{tag}", ttlSeconds: "{lifetime_seconds}"},
+               secret: /clientSecret, key_id: /id, created_at: /createdAt, expires_at: /expiresAt}
+      list: {request: "GET /clients/{client}/credentials", items: /credentials, key_id: /id, tag: /label,
+             created_at: /createdAt, expires_at: /expiresAt, next: /nextPage}
+      retire: {request: "DELETE /clients/{client}/credentials/{key_id}", expect: [204]}
+  access-analyzer:                         # a vendor whose secrets a person makes: rotator intake
+    kind: manual
+    portal: https://analyzer.example.com:8082
+    instructions: Configuration, Applications, Add client secret
+    lifetime: 72h
+"""
+
+_OF_PARTNERS = """
+  - name: screening-eagle-prod
+    description: Screening Eagle ID, production
+    owner: integration-team@example.com
+    labels: {env: prod, partner: screening-eagle}
+    provider: {use: screening-eagle, client_id: $screening, with: {client: $screening}}
+    store: {path: partners/screening-eagle/prod}
+    verify:
+      token_url: $issuer/api/id/v1/auth/token
+      ca_file: ${folder}ca.pem
+      client_auth: client_secret_basic
+      scope: reports.read
+      expect: {aud: api://screening-eagle, scope: [reports.read], signature: {jwks_url: $issuer/api/id/v1/keys}}
+
+  - name: netwrix-prod
+    description: Netwrix Access Analyzer, production
+    owner: integration-team@example.com
+    labels: {env: prod, partner: netwrix}
+    provider: {use: access-analyzer, client_id: $netwrix}
+    store: {path: partners/netwrix/prod}
+    verify:
+      token_url: $issuer/api/v1/token
+      ca_file: ${folder}ca.pem
+      expect: {token_type: bearer, refresh_token: works, signature: unverified}
 """

@@ -24,6 +24,8 @@ from rotator.sandbox.weather import Sky
 # What a form or a Basic header breaks when it is not encoded.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789" + "+/=%:& ~-"
 _REFRESH_LIFETIME = timedelta(hours=72)
+BY_A_PERSON = "made by hand"
+"""What a person calls the secrets that he makes in a portal."""
 SCREENING_SCOPE = "reports.read"
 SCREENING_AUDIENCE = "api://screening-eagle"
 
@@ -60,7 +62,7 @@ class Vendors:
 
     def issue(self, vendor: Vendor, client_id: str, lifetime: timedelta = timedelta(hours=72)) -> str:
         """Make a secret in the vendor's portal and return it; the client exists from its first secret on."""
-        return self.add(vendor, client_id, lifetime, label="made by hand").text
+        return self.add(vendor, client_id, lifetime, label=BY_A_PERSON).text
 
     def add(self, vendor: Vendor, client_id: str, lifetime: timedelta, *, label: str) -> VendorSecret:
         """Make a secret and return all of it."""

@@ -87,6 +87,14 @@ def test_a_missing_role_is_named_and_keeps_the_secret_from_being_promoted(shown:
 
 
 @pytest.mark.slow
+def test_two_other_vendors_are_served_one_by_its_description_and_one_by_a_person(shown: str) -> None:
+    assert re.findall(r"screening-eagle-prod +✓ (\w+)", shown) == ["baseline", "create", "stage", "verify", "promote"]
+    assert "✓ screening-eagle-prod: 2 live: 1 in use, 1 made by hand, 0 unknown" in shown
+    assert re.findall(r"netwrix-prod +✓ (\w+)", shown) == ["stage", "verify", "promote"]
+    assert "✓ netwrix-prod: 1 live: 1 in use (made by hand), 0 unknown" in shown
+
+
+@pytest.mark.slow
 def test_every_command_that_it_names_at_the_end_works_without_the_issuers(shown: str, folder: Path) -> None:
     _, _, end = shown.partition("Where to look next\n")
     typed = [shlex.split(line, comments=True) for line in end.splitlines() if line.startswith("  ")]
@@ -137,7 +145,7 @@ def test_a_claim_that_is_not_so_is_named_and_ends_it_with_1(monkeypatch: pytest.
     assert demo.run(said.append) == 1
     text = "\n".join(said)
     assert "✗ fieldops-prod: promoted (None)" in text
-    assert "1 of 14 claims do NOT hold" in text
+    assert "1 of 18 claims do NOT hold" in text
 
 
 @pytest.mark.slow

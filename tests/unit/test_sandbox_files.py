@@ -27,12 +27,20 @@ def test_the_sample_at_the_top_loads_without_fault_or_warning() -> None:
     assert len(loaded.config.credentials) == 2
 
 
-def test_the_configuration_tracks_applications_that_exist_and_the_demo_tracks_one_more() -> None:
+def test_the_configuration_tracks_applications_that_exist_and_the_demo_tracks_more() -> None:
     apps = {app.app_id for app in demo_world().apps}
     newcomer, demo = (yaml.safe_load(render_config(port=1, scene=scene))["credentials"] for scene in Scene)
-    assert {item["provider"]["app_id"] for item in newcomer + demo} <= apps
-    assert demo[:-1] == newcomer
-    assert demo[-1]["name"] == "fieldops-prod"
+    entra = [item for item in newcomer + demo if item["provider"]["use"] == "contoso"]
+    assert {item["provider"]["app_id"] for item in entra} <= apps
+    assert demo[:2] == newcomer
+    assert [item["name"] for item in demo[2:]] == ["fieldops-prod", "screening-eagle-prod", "netwrix-prod"]
+
+
+def test_the_configuration_of_the_demo_loads_without_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(render_config(port=8443, scene=Scene.DEMO), encoding="utf-8")
+    loaded = load(tmp_path / "config.yaml")
+    assert loaded.warnings == ()
+    assert len(loaded.config.credentials) == 5
 
 
 def test_the_pace_can_be_chosen() -> None:
