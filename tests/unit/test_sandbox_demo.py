@@ -192,7 +192,7 @@ def test_what_only_counts_passes_by_and_words_stay() -> None:
     assert passes == ["  0.0 s  kontrolle-plus-prod verify", "  0.0 s  kontrolle-plus-prod verify 1 of 3"]
     assert stays == [
         "  0.0 s  kontrolle-plus-prod    verify   not accepted yet: refused",
-        "  0.0 s  kontrolle-plus-prod ✓ verify   3 of 3",
+        "  0.0 s  kontrolle-plus-prod  ✓ verify   3 of 3",
     ]
 
 
