@@ -6,12 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.grounds import configuration, fill
+from benchmarks.grounds import configuration
 from benchmarks.measuring import ROOT, Table, by_turns, environment, megabytes, ms, times
+from rotator.app.config import load
 from rotator.clock import SystemClock
+from rotator.event import Event, EventName
+from rotator.model import CredentialState, Origin, Version, VersionState
+from rotator.persistence.ledger import SqlLedger
 
 TURNS: Final = 31
 TARGETS: Final = {"rotator --help": 6, "rotator status": 20}
@@ -58,13 +63,21 @@ def measure(folder: Path) -> Iterator[Table]:
 
 
 def _prepare(folder: Path) -> None:
-    """Make a state with three credentials, and the configuration for it."""
-    fill(folder / "rotator.db", 3, SystemClock().now())
+    """Make a configuration of three credentials, and a state that knows them."""
     apps = [(f"partner-{number:06d}-prod", "contoso", f"7f3c0c52-0000-4000-8000-{number:012d}") for number in range(3)]
     (folder / "config.yaml").write_text(configuration({"contoso": _ISSUER}, apps, 4), encoding="utf-8")
-    for name in ("graph-secret", "ca.pem"):
-        (folder / name).write_text("nobody asks for it\n", encoding="ascii")
+    for name, text in (("graph-secret", "nobody asks for it\n"), ("ca.pem", "-----BEGIN CERTIFICATE-----\n")):
+        (folder / name).write_text(text, encoding="ascii")
         (folder / name).chmod(0o600)
+    config, clock = load(folder / "config.yaml").config, SystemClock()
+    with SqlLedger(config.state.database, clock) as ledger:
+        for one in config.models:
+            made, ends = clock.now(), clock.now() + timedelta(days=60)
+            ledger.record(
+                Event(EventName.ROTATION_FINISHED, "somebody", credential=one.name),
+                CredentialState(one.name, one.binding, one.provider, one.kind),
+                Version(one.name, "k-1", VersionState.CURRENT, Origin.OURS, made, ends),
+            )
 
 
 def _starts(folder: Path) -> Table:
