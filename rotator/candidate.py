@@ -7,15 +7,15 @@ it is looked for by its label, removed, and another one is made under another la
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rotator.clock import elapsed
 from rotator.document import key_in, moment_in
 from rotator.errors import Broken, OutcomeUnknown, Refused, Transient, Unproved
 from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
-from rotator.model import Act, Displacement, Intent, Origin, Reason, Version, VersionState
-from rotator.ports import Listed, Retired
+from rotator.model import Act, Displacement, Intent, Origin, Phase, Reason, Version, VersionState
+from rotator.ports import Change, Listed, Retired
 from rotator.run import Run
 from rotator.secret import Fields
 from rotator.staging import Stage
@@ -32,6 +32,60 @@ def is_staged(run: Run) -> bool:
     document, rotation = run.claim.document, run.rotation
     here = document.stage in (Stage.STAGED, Stage.PROMOTING) and document.values is not None
     return here and document.rotation_id == rotation.id and document.attempt == rotation.attempt
+
+
+def put_there(run: Run, values: Fields, *changes: Change, phase: Phase = Phase.STAGED) -> None:
+    """Put a value where only rotator reads, and read it back. changes, phase: what that makes true."""
+    kit, rotation = run.kit, run.rotation
+    intent = kit.intent(Act.STAGE, rotation_id=rotation.id, key_id=rotation.key_id, attempt=rotation.attempt)
+    event = run.event(EventName.VERSION_STAGED, key_id=rotation.key_id, store_path=kit.credential.name)
+    carry_out(kit, intent, event, lambda: run.claim.publish(**staged(run, values)), rotation)
+    see_it_there(run, values)
+    done = replace(event, outcome=Outcome.SUCCEEDED, store_version=run.claim.version)
+    kit.ledger.record(done, settled(intent), *changes, run.put(phase=phase))
+    run.issued = None
+
+
+def staged(run: Run, values: Fields) -> dict[str, object]:
+    """Return what the staging document says of a rotation whose value it holds."""
+    facts = {"attempt": run.rotation.attempt, "base_version": run.rotation.base_version, "key_id": run.rotation.key_id}
+    return {"stage": Stage.STAGED, "values": values, **facts}
+
+
+def see_it_there(run: Run, values: Fields) -> None:
+    """Raise Broken unless the staging area gives back what was written."""
+    if run.claim.staged_values() != values:
+        name = run.kit.credential.name
+        raise Broken(
+            f"The staging area gave back another value for {name} than was written.",
+            hint="Look who else writes there, and at the store itself.",
+            code="staging_differs",
+        )
+
+
+def note_staged(run: Run, *changes: Change, phase: Phase = Phase.STAGED) -> None:
+    """Record that the staging document holds the value, though the ledger did not say so."""
+    key_id = run.claim.document.key_id
+    event = run.event(EventName.VERSION_STAGED, key_id=key_id, detail="resolved: the staging document has it")
+    done = [settled(intent) for intent in run.unsettled()]
+    event = replace(event, outcome=Outcome.SUCCEEDED, store_version=run.claim.version)
+    run.kit.ledger.record(event, *done, *changes, run.put(phase=phase, key_id=key_id))
+
+
+def row_of_staged(run: Run) -> tuple[Version, ...]:
+    """Return the row of what the staging document holds, unless the ledger has it."""
+    document, values = run.claim.document, run.claim.document.values
+    if document.key_id is None or any(one.key_id == document.key_id for one in run.tracked().versions):
+        return ()
+
+    def moment(name: str) -> datetime | None:
+        return moment_in(values, name) if values is not None else None
+
+    state, name = VersionState.CANDIDATE, run.kit.credential.name
+    tag, rotation_id = run.kit.tag(run.rotation.id, document.attempt), run.rotation.id
+    return (
+        Version(name, document.key_id, state, Origin.OURS, moment("issued_at"), moment("expires_at"), tag, rotation_id),
+    )
 
 
 def settle_creation(run: Run) -> None:
@@ -120,6 +174,11 @@ def remove_candidate(run: Run) -> None:
             hint="Nothing was removed. Please report this with the output of `rotator audit list`.",
             code="in_use",
         )
+    if run.rotation.procedure.single_slot:
+        over = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
+        kit.ledger.record(replace(run.event(EventName.VERSION_RETIRED, reason=Reason.ABANDONED.value, key_id=key_id),
+                                  detail="nobody was shown it; the only slot is left as it is"), over)  # fmt: skip
+        return
     number = in_history(kit).get(key_id)
     if number is not None:
         _leave_its_grace(run, candidate, number)
@@ -183,10 +242,10 @@ def lost_before_staged(kit: Kit) -> Refused:
     )
 
 
-def too_short(kit: Kit, version: Version) -> Unproved | None:
+def too_short(run: Run) -> Unproved | None:
     """Return the error for a version that would be due for rotation as soon as it is promoted; None when it is not."""
-    policy = kit.credential.policy
-    if version.expires_at is None or version.created_at is None:
+    policy, version = run.kit.credential.policy, run.candidate()
+    if version is None or version.expires_at is None or version.created_at is None:
         return None
     granted = version.expires_at - version.created_at
     if granted > policy.rotate_before:

@@ -36,6 +36,7 @@ class Hold(Enum):
     RETRY = "the last attempt failed, and the next may not come yet"
     WINDOW = "the window is shut"
     EARLIER = "the next opening would come too late, so an earlier one is taken"
+    GAP = "consumers would be without a secret for a moment, and nobody has accepted that"
     YIELDED = "no opening is left in time, so the window does not count"
 
 
@@ -134,6 +135,11 @@ _WHY: Final[Mapping[Reason, Callable[[Due], str]]] = MappingProxyType(
 
 
 def _why_then(due: Due) -> str:
+    if due.hold is Hold.GAP:
+        return (
+            "; consumers would be without one for a moment, so a person starts it (or policy.accept_gap): "
+            f"rotator rotate --now {due.name}"
+        )
     if due.action is Action.REMIND and due.reason is not Reason.GRACE_OVER:
         return f"; a person makes it, then: rotator intake {due.name}"
     if due.hold is Hold.NOTHING:

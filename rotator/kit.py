@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import TypeVar
 
 from rotator.clock import Clock
-from rotator.errors import OutcomeUnknown, RotatorError
+from rotator.errors import Broken, OutcomeUnknown, RotatorError
 from rotator.event import Event, EventName, Outcome
 from rotator.model import Act, Credential, Intent
-from rotator.ports import Change, Ledger, Progress, Prover, Provider, Store
+from rotator.ports import Change, Ledger, Progress, Prover, Provider, Slot, Store
 
 T = TypeVar("T")
 
@@ -37,7 +37,8 @@ class Kit:
     """The outside world as seen from one credential.
 
     install: the id shared by all states on one staging area. actor: on whose behalf. pause: waits, giving up the
-    provider's turn meanwhile; raises Interrupted when the program is to stop.
+    provider's turn meanwhile; raises Interrupted when the program is to stop. single: the slot of an issuer that has
+    only one; None: versions live side by side there.
     """
 
     credential: Credential
@@ -50,6 +51,18 @@ class Kit:
     actor: str
     progress: Progress
     pause: Callable[[timedelta], None]
+    single: Slot | None = None
+
+    @property
+    def slot(self) -> Slot:
+        """Return the only slot of the issuer. Raises Broken when it has none."""
+        if self.single is None:
+            raise Broken(
+                f"The issuer of {self.credential.name} has no single slot that could be written.",
+                hint="The configuration has changed since this rotation began; put it back, or forget the credential.",
+                code="no_slot",
+            )
+        return self.single
 
     @property
     def tag_prefix(self) -> str:
@@ -82,7 +95,7 @@ class Kit:
         return Intent(secrets.token_hex(16), name, act, sent, **facts)  # type: ignore[arg-type]
 
 
-def carry_out(kit: Kit, intent: Intent, event: Event, call: Callable[[], T], *changes: Change) -> T:
+def carry_out(kit: Kit, intent: Intent, event: Event, call: Callable[[], T], *changes: Change | Event) -> T:
     """Write down `intent`, make the call, and write down how it failed if it did.
 
     The caller records success, together with the state change that success means. Stopped before the call: the intent

@@ -2,9 +2,10 @@
 
 Theory. An issuer that lets two versions live at once (*overlap*) can be rotated without any gap: the next version is
 made, kept where only rotator reads, proved by real token requests, and only then shown to consumers, by one
-compare-and-set write. The version before stays valid through its grace and is retired afterwards (see `endings`).
+compare-and-set write. The version before stays valid through its grace and is retired afterwards (see `endings`). A
+single slot ends the old value by taking a new one; how to live with that stands in `chosen` and `single_slot`.
 
-Four rules carry everything else:
+Four rules carry everything else (the third for overlap only: a single slot has nothing to go back to):
 
     Written down first. Each mutating call is in the ledger, durable, before it is made, and its outcome after it:
     succeeded, refused (certainly not done) or unknown. After unknown nothing is repeated blindly: first we look.
@@ -19,9 +20,9 @@ Four rules carry everything else:
     check-and-set from the version that was read before the claim was last confirmed. A process that was suspended in
     between loses at one or the other.
 
-`LIFE` is the table of what may follow what; a transition that is not in it does not exist. The same steps run after a
-crash: the ledger says in which phase a rotation stands, and every step begins by asking what is already done. How a
-rotation is picked up again, ours or a foreign one, stands in `recovery`.
+`LIFE`, at the end, is the table of what may follow what, by procedure; what is not in it does not exist. The same steps
+run after a crash: the ledger says in which phase a rotation stands, and every step begins by asking what is already
+done. How a rotation is picked up again, ours or a foreign one, stands in `recovery`.
 """
 
 from __future__ import annotations
@@ -35,15 +36,17 @@ from typing import Final
 
 from rotator.candidate import (
     candidate_of,
-    fading,
     is_staged,
     lost_before_staged,
+    note_staged,
+    put_there,
     remove_candidate,
     settle_creation,
     too_many,
     too_short,
     validity,
 )
+from rotator.chosen import choose, set_it
 from rotator.document import client_in, contents, key_in, ours_in, provable
 from rotator.errors import Broken, Denied, OutcomeUnknown, RotatorError, Transient, Unproved, WriteConflict
 from rotator.event import EventName, Outcome
@@ -61,8 +64,9 @@ from rotator.model import (
 from rotator.ports import Answer
 from rotator.promotion import (
     announce_and_prove,
-    conflict_of,
+    faded,
     fence,
+    hindrance,
     is_ours,
     promoted,
     staged_values,
@@ -72,6 +76,7 @@ from rotator.promotion import (
 from rotator.proving import prove_until
 from rotator.run import Run
 from rotator.secret import Fields
+from rotator.single_slot import find_out, regenerate, settle
 from rotator.staging import Claim, Stage, last_seq
 from rotator.survey import Scene
 from rotator.timing import spell
@@ -94,7 +99,9 @@ def begin(
     rotation_id, now = uuid.uuid4().hex, kit.clock.now()
     base, base_key = scene.document.version, key_in(kit, scene.document.fields)
     seq = max(kit.ledger.next_seq(kit.credential.name), last_seq(scene.staging) + 1)
-    claim = Claim.begin(kit, rotation_id=rotation_id, seq=seq, attempt=0, base_version=base)
+    procedure = scene.listing.procedure or kit.credential.procedure
+    facts = {"rotation_id": rotation_id, "seq": seq, "attempt": 0, "base_version": base, "procedure": procedure}
+    claim = Claim.begin(kit, **facts)
     epoch = claim.document.epoch
     phase = Phase.BEGUN if back_to is None else Phase.CREATING
     rotation = Rotation(rotation_id, kit.credential.name, seq, epoch, phase, 0, reason, kit.actor, started_at=now)
@@ -105,6 +112,7 @@ def begin(
         key_id=back_to.key_id if back_to else None,
         old_key_ids=(base_key,) if base_key else (),
         base_version=base,
+        procedure=procedure,
     )
     run = Run(kit, claim, rotation, scene.listing)
     answered = (replace(request, answered_by=rotation_id),) if request else ()
@@ -119,10 +127,11 @@ def live(run: Run) -> Rotation:
     Raises what hinders it without deciding it: Transient, Denied, and others that a later run can overcome. The
     rotation then stays where it is.
     """
+    rows = LIFE[run.rotation.procedure].rows
     while not run.rotation.phase.final:
         before = run.rotation.phase
-        LIFE[before].act(run)
-        if run.rotation.phase not in LIFE[before].leads_to:
+        rows[before].act(run)
+        if run.rotation.phase not in rows[before].leads_to:
             raise Broken(f"A rotation went from {before} to {run.rotation.phase}.", hint="Please report this.")
     return run.rotation
 
@@ -140,8 +149,7 @@ def create(run: Run) -> None:
     if kit.credential.by_hand:  # whoever made it has it still
         run.give_up(lost_before_staged(kit))
         return
-    excess = too_many(kit)
-    if excess is not None:
+    if (excess := too_many(kit)) is not None:
         run.give_up(excess)
         return
     attempt = run.rotation.attempt + 1
@@ -181,18 +189,12 @@ def stage(run: Run) -> None:
     the staging document holds the value, and the next run goes on with it.
     """
     if is_staged(run):
-        key_id = run.claim.document.key_id
-        event = run.event(EventName.VERSION_STAGED, key_id=key_id, detail="resolved: the staging document has it")
-        done = [settled(intent) for intent in run.unsettled()]
-        staged = replace(event, outcome=Outcome.SUCCEEDED, store_version=run.claim.version)
-        run.kit.ledger.record(staged, *done, run.put(phase=Phase.STAGED, key_id=key_id))
+        note_staged(run)
         return
     if run.rotation.reason is Reason.REVERTED:
         values = _shown_before(run)
     elif run.issued is not None:
-        version = run.candidate()
-        shortfall = too_short(run.kit, version) if version is not None else None
-        if shortfall is not None:
+        if (shortfall := too_short(run)) is not None:
             run.give_up(shortfall)
             return
         values = contents(run.kit, run.issued, run.rotation.id)
@@ -201,25 +203,8 @@ def stage(run: Run) -> None:
         create(run)
         return
     with run.step("stage") as words:
-        _put_there(run, values)
+        put_there(run, values)
         words.append(f"{run.kit.credential.name} v{run.claim.version} in the staging area")
-
-
-def _put_there(run: Run, values: Fields) -> None:
-    kit, rotation = run.kit, run.rotation
-    intent = kit.intent(Act.STAGE, rotation_id=rotation.id, key_id=rotation.key_id, attempt=rotation.attempt)
-    event = run.event(EventName.VERSION_STAGED, key_id=rotation.key_id, store_path=kit.credential.name)
-    facts = {"attempt": rotation.attempt, "base_version": rotation.base_version, "key_id": rotation.key_id}
-    carry_out(kit, intent, event, lambda: run.claim.publish(stage=Stage.STAGED, values=values, **facts))
-    if run.claim.staged_values() != values:
-        raise Broken(
-            f"The staging area gave back another value for {kit.credential.name} than was written.",
-            hint="Look who else writes there, and at the store itself.",
-            code="staging_differs",
-        )
-    done = replace(event, outcome=Outcome.SUCCEEDED, store_version=run.claim.version)
-    kit.ledger.record(done, settled(intent), run.put(phase=Phase.STAGED))
-    run.issued = None
 
 
 def _shown_before(run: Run) -> Fields:
@@ -247,10 +232,9 @@ def verify(run: Run) -> None:
     kit = run.kit
     with run.step("verify") as words:
         values = staged_values(run)
-        faded = _faded(run, values)
         try:
-            if faded is not None:
-                raise faded
+            if (waited := faded(run, values)) is not None:
+                raise waited
             client_id, proofs = values.text("client_id") or "", kit.credential.proof.proofs
             run.proof = prove_until(kit, client_id, values, run.claim.pause, proofs)
         except Unproved as failure:
@@ -261,11 +245,6 @@ def verify(run: Run) -> None:
         words.append(run.proof.sentence)
         event = run.event(EventName.VERSION_PROVED, key_id=run.rotation.key_id, detail=run.proof.sentence)
         kit.ledger.record(event, run.put(phase=Phase.PROVED, proofs=run.proof.proofs))
-
-
-def _faded(run: Run, values: Fields | None) -> Unproved | None:
-    """Return the error for a candidate that waited too long; what is shown again is at its end anyway."""
-    return None if values is None or run.rotation.reason is Reason.REVERTED else fading(run.kit, values)
 
 
 def _compared(run: Run, failure: Unproved) -> Unproved:
@@ -289,7 +268,7 @@ def _compared(run: Run, failure: Unproved) -> Unproved:
 
 
 def promote(run: Run) -> None:
-    """Show the proved version to consumers, by one check-and-set write.
+    """Show the version to consumers, by one check-and-set write; by necessity, when what they read is dead already.
 
     Each try: read the document, confirm the claim by check-and-set, prove, write from the version that was read.
     Stopped before the write: nothing is shown, the next run proves again and tries again. Stopped after it: the next
@@ -298,18 +277,15 @@ def promote(run: Run) -> None:
     kit = run.kit
     with run.step("promote") as words:
         for _ in range(PROMOTION_TRIES):
-            document = kit.store.consumers.read(kit.credential.path)
-            if is_ours(run, document):
+            if is_ours(run, document := kit.store.consumers.read(kit.credential.path)):
                 promoted(run, document)
                 break
             run.settle(Outcome.REFUSED, f"the document is at version {document.version}, and not ours")
-            hindered = conflict_of(run, document) or _faded(run, run.claim.document.values)
-            if hindered is not None:
+            if (hindered := hindrance(run, document)) is not None:
                 words.append(hindered.message)
                 run.give_up(hindered)
                 return
-            values = announce_and_prove(run, document)
-            if values is None:
+            if (values := announce_and_prove(run, document)) is None:
                 return
             try:
                 promoted(run, write(run, document, values))
@@ -371,22 +347,53 @@ class Row:
     leads_to: tuple[Phase, ...]
 
 
-_BEGUN, _CREATING, _STAGED, _PROVED, _PROMOTING, _ABANDONING, _PROMOTED, _ABANDONED = Phase
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One procedure. steps: as people see them. rows: what is done in each phase. PROMOTED and ABANDONED end it."""
 
-LIFE: Final[Mapping[Phase, Row]] = MappingProxyType(
+    steps: tuple[str, ...]
+    rows: Mapping[Phase, Row]
+
+
+_BEGUN, _CREATING, _CHOSEN, _STAGED, _PROVED, _PROMOTING, _SHOWN, _ABANDONING, _PROMOTED, _ABANDONED = Phase
+
+_CLAIMED: Final = "claimed; nothing was asked of the issuer"
+_IN_STAGING: Final = "the value is in the staging document"
+_ANY_MOMENT: Final = "consumers may read it any moment"
+_NOT_SHOWN: Final = "it will not be promoted"
+
+_OVERLAP: Final = {
+    _BEGUN: Row(_CLAIMED, create, (_CREATING, _ABANDONING)),
+    _CREATING: Row("a version may exist; its value is not durable", stage, (_CREATING, _STAGED, _ABANDONING)),
+    _STAGED: Row(_IN_STAGING, verify, (_PROVED, _ABANDONING)),
+    _PROVED: Row("proved, as this process knows", promote, (_PROMOTED, _ABANDONING)),
+    _PROMOTING: Row(_ANY_MOMENT, promote, (_PROMOTED, _ABANDONING)),
+    _ABANDONING: Row(_NOT_SHOWN, undo, (_ABANDONED, _PROMOTED)),
+}
+_BY_NECESSITY: Final = {
+    _STAGED: Row(f"{_IN_STAGING}, and what consumers read is dead", promote, (_SHOWN, _ABANDONING)),
+    _PROMOTING: Row(_ANY_MOMENT, promote, (_SHOWN, _ABANDONING)),
+    _SHOWN: Row("consumers read it; it is not proved yet", settle, (_STAGED, _PROMOTED)),
+    _ABANDONING: Row(_NOT_SHOWN, undo, (_ABANDONED, _SHOWN)),
+}
+_MADE_THERE: Final = {
+    _BEGUN: Row(_CLAIMED, regenerate, (_CREATING, _STAGED, _ABANDONING)),
+    _CREATING: Row("what consumers read may be dead", find_out, (_CREATING, _STAGED, _ABANDONING)),
+    **_BY_NECESSITY,
+}
+_MADE_HERE: Final = {
+    _BEGUN: Row(_CLAIMED, choose, (_CHOSEN, _ABANDONING)),
+    _CHOSEN: Row(f"{_IN_STAGING}; the issuer may have it", set_it, (_STAGED, _ABANDONING)),
+    **_BY_NECESSITY,
+}
+
+LIFE: Final[Mapping[Procedure, Course]] = MappingProxyType(
     {
-        _BEGUN: Row("claimed; nothing was asked of the issuer", create, (_CREATING, _ABANDONING)),
-        _CREATING: Row("a version may exist; its value is not durable", stage, (_CREATING, _STAGED, _ABANDONING)),
-        _STAGED: Row("the value is in the staging document", verify, (_PROVED, _ABANDONING)),
-        _PROVED: Row("proved, as this process knows", promote, (_PROMOTED, _ABANDONING)),
-        _PROMOTING: Row("consumers may read it any moment", promote, (_PROMOTED, _ABANDONING)),
-        _ABANDONING: Row("it will not be promoted", undo, (_ABANDONED, _PROMOTED)),
+        Procedure.OVERLAP: Course(("create", "stage", "verify", "promote", "grace", "retire"), _OVERLAP),
+        Procedure.CHOSEN: Course(("stage", "set", "promote", "verify", "settle"), _MADE_HERE),
+        Procedure.READ_BACK: Course(("regenerate", "stage", "promote", "verify", "settle"), _MADE_THERE),
+        Procedure.BLIND: Course(("rehearse", "regenerate", "stage", "promote", "verify", "settle"), _MADE_THERE),
     }
 )
-"""What is done in each phase, and what may follow it. PROMOTED and ABANDONED end the rotation; what was displaced goes
-through its grace afterwards. PROMOTING is written down by `promote` itself, with its intent."""
-
-PROCEDURES: Final[Mapping[Procedure, tuple[str, ...]]] = MappingProxyType(
-    {Procedure.OVERLAP: ("create", "stage", "verify", "promote", "grace", "retire")}
-)
-"""The steps as people see them."""
+"""What is done in each phase, and what may follow it, by procedure. What was displaced goes through its grace
+afterwards; with a single slot there is none. PROMOTING is written down by `promote` itself, with its intent."""

@@ -19,6 +19,14 @@ class Procedure(StrEnum):
     """How an issuer lets a version be replaced; what each one means step by step stands in `lifecycle`."""
 
     OVERLAP = "overlap"  # two versions may live at once
+    CHOSEN = "chosen"  # one slot, and we choose what is in it
+    READ_BACK = "read-back"  # one slot, the issuer chooses, and shows it again when asked
+    BLIND = "blind"  # one slot, the issuer chooses, and shows it once
+
+    @property
+    def single_slot(self) -> bool:
+        """Say whether a new value ends the old one at once, so that consumers are without one for a moment."""
+        return self is not Procedure.OVERLAP
 
 
 class RetireMode(StrEnum):
@@ -41,7 +49,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long versions live and how they are replaced."""
+    """How long versions live and how they are replaced.
+
+    accept_gap: a moment without a valid version may come at any time where the issuer has a single slot.
+    """
 
     lifetime: timedelta
     rotate_before: timedelta
@@ -51,6 +62,7 @@ class Policy:
     window: Window | None = None
     quarantine: timedelta = timedelta(seconds=60)
     max_creations: int = 12
+    accept_gap: bool = False
     alert_before: tuple[timedelta, ...] = (timedelta(days=14), timedelta(days=7), timedelta(days=1))
 
 
@@ -88,7 +100,8 @@ class Credential:
     provider, store: the names of the configuration. issuer: what the provider talks to, stable across renaming (for
     Entra the authority and tenant). application: the issuer's name for the client. client_id: empty when only the
     issuer knows it. fields: our field name to the name in the consumer document. by_hand: what a person does where no
-    API makes a version, in one sentence; empty: rotator asks the issuer.
+    API makes a version, in one sentence; empty: rotator asks the issuer. procedure: as the configuration has it; an
+    issuer that knows better says so in its list. labelled: the issuer keeps our label with each version.
     """
 
     name: str
@@ -104,6 +117,8 @@ class Credential:
     scope: str = ""
     client_id: str = ""
     by_hand: str = ""
+    procedure: Procedure = Procedure.OVERLAP
+    labelled: bool = True
     description: str = ""
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -127,6 +142,7 @@ class Reason(StrEnum):
     EMERGENCY = "emergency"
     ABANDONED = "abandoned"
     PROVED = "proved"
+    BY_NECESSITY = "by_necessity"
     REVERTED = "reverted"
     FORGOTTEN = "forgotten"
     ORPHAN = "orphan"
@@ -140,9 +156,11 @@ class Phase(StrEnum):
 
     BEGUN = "begun"
     CREATING = "creating"
+    CHOSEN = "chosen"
     STAGED = "staged"
     PROVED = "proved"
     PROMOTING = "promoting"
+    SHOWN = "shown"
     ABANDONING = "abandoning"
     PROMOTED = "promoted"  # final for the rotation; what it displaced is in grace
     ABANDONED = "abandoned"  # final: undone, the old version serves
@@ -202,6 +220,7 @@ class Rotation:
     outcome: RotationOutcome | None = None
     finished_at: datetime | None = None
     error: Trouble | None = None
+    procedure: Procedure = Procedure.OVERLAP
 
 
 class Origin(StrEnum):
@@ -266,7 +285,8 @@ class CredentialState:
 
     failures: attempts in a row that failed; cause: the code of the last failure; same_cause: how often in a row it was
     that one. not_before: no new attempt earlier. wake_at: nothing can be due earlier, so a tick need not look; None:
-    look at the next one. alerted_at: the last threshold before an expiry that people were told of.
+    look at the next one. alerted_at: the last threshold before an expiry that people were told of. procedure: what the
+    issuer's list said of it; None: nothing, and the configuration's holds.
     """
 
     name: str
@@ -286,6 +306,7 @@ class CredentialState:
     wake_at: datetime | None = None
     alerted_at: datetime | None = None
     forgotten_at: datetime | None = None
+    procedure: Procedure | None = None
 
 
 WITHDRAWN = "withdrawn"

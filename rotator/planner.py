@@ -22,7 +22,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from rotator.due import Action, Due, Hold
-from rotator.model import Credential, Origin, Policy, Reason, RetireMode, Version, VersionState, Window
+from rotator.model import Credential, Origin, Policy, Procedure, Reason, RetireMode, Version, VersionState, Window
 from rotator.ports import Tracked
 from rotator.timing import LONGEST_RETRY, fraction, plus, spell_moment
 from rotator.windows import last_opening_before, opening_at
@@ -103,6 +103,18 @@ def current_version(tracked: Tracked) -> Version | None:
         if version.state is VersionState.CURRENT:
             return version
     return None
+
+
+def must_ask(credential: Credential, tracked: Tracked | None, reason: Reason) -> bool:
+    """Say whether a rotation waits for a person who accepts that consumers are without a valid version for a moment.
+
+    Not where two versions live at once, nor where a person has asked for it or nothing works any more; but where the
+    issuer shows a value only once, it is for the policy alone to say.
+    """
+    procedure = (tracked.state.procedure if tracked is not None else None) or credential.procedure
+    if not procedure.single_slot or credential.policy.accept_gap or reason is Reason.INTERRUPTED:
+        return False
+    return procedure is Procedure.BLIND or reason not in (Reason.REQUESTED, Reason.EXPIRED, Reason.REFUSED)
 
 
 def retry_at(tracked: Tracked, now: datetime) -> datetime | None:
@@ -214,6 +226,8 @@ def _rotation(look: _Look, jitter: timedelta) -> Due | None:
             continue
         if look.credential.by_hand and reason is not Reason.INTERRUPTED:
             return _due(look, reason, since, since, Hold.NOTHING)
+        if look.credential.procedure is not Procedure.OVERLAP and must_ask(look.credential, look.tracked, reason):
+            return _due(look, reason, since, since, Hold.GAP)
         if urgency is _Urgency.AT_ONCE:
             hold = Hold.NOTHING if look.retry is None else Hold.RETRY
             return _due(look, reason, since, look.retry or since, hold)
@@ -231,7 +245,7 @@ def _due(look: _Look, reason: Reason, since: datetime, at: datetime, hold: Hold)
     if look.tracked is not None:
         asked = look.tracked.rotation if reason is Reason.INTERRUPTED else look.tracked.request
     key_id = (version.key_id or None) if version else None
-    waits = credential.by_hand and reason is not Reason.INTERRUPTED
+    waits = hold is Hold.GAP or (credential.by_hand and reason is not Reason.INTERRUPTED)
     action = Action.REMIND if waits else Action.ROTATE
     return Due(credential.name, action, at, reason, key_id, since, hold, credential.policy, version, asked)
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rotator.event import Event
 from rotator.finding import Finding
@@ -27,7 +27,7 @@ from rotator.model import (
     Step,
     Version,
 )
-from rotator.secret import Fields
+from rotator.secret import Fields, Secret
 
 # ---------------------------------------------------------------------------------------------------------- issuers
 
@@ -46,12 +46,14 @@ class Listed:
 class Listing:
     """All versions an application has at its issuer. issuer_now: the Date of the answer, by the issuer's clock.
 
-    free_slots: how many more may live at once; None when the issuer sets no limit that we know of.
+    free_slots: how many more may live at once; None when the issuer sets no limit that we know of. procedure: what the
+    issuer lets us do with this application, where only it knows; None: what the configuration says.
     """
 
     versions: tuple[Listed, ...]
     issuer_now: datetime | None
     free_slots: int | None = None
+    procedure: Procedure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,27 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Let go of connections and threads."""
+
+
+@runtime_checkable
+class Slot(Protocol):
+    """The only place for a value at an issuer that keeps one per application: whatever is put there ends the old one.
+
+    Beside the `Provider` of the same issuer, which lists and checks. A version may have no key id of the issuer's; then
+    `Issued.version.key_id` is empty.
+    """
+
+    def choose(self) -> Secret:
+        """Return a fresh random value as this issuer takes them. Contacts nobody."""
+
+    def set(self, application: str, tag: str, value: Secret, lifetime: timedelta) -> Issued:
+        """Put our value there. Repeatable with the same value: the second time changes nothing. Raises as `create`."""
+
+    def regenerate(self, application: str, tag: str, lifetime: timedelta) -> Issued:
+        """Have the issuer put a new value of its own there. Not repeatable. Raises as `create`."""
+
+    def read(self, application: str) -> Issued:
+        """Return the value that is there now. Repeatable. Raises Transient, Denied, and Refused with `unreadable`."""
 
 
 # ----------------------------------------------------------------------------------------------------------- stores

@@ -11,9 +11,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from rotator.candidate import fading
 from rotator.clock import elapsed
-from rotator.document import key_in, laid_into, rotation_in
-from rotator.errors import Broken, Denied, Transient, Unproved, WriteConflict
+from rotator.document import client_in, key_in, laid_into, ours_in, rotation_in
+from rotator.errors import Broken, Denied, RotatorError, Transient, Unproved, WriteConflict
 from rotator.event import EventName, Outcome
 from rotator.kit import carry_out, settled
 from rotator.model import (
@@ -23,10 +24,11 @@ from rotator.model import (
     Phase,
     Reason,
     RotationOutcome,
+    Step,
     Version,
     VersionState,
 )
-from rotator.ports import Change, Snapshot
+from rotator.ports import Answer, Change, Snapshot
 from rotator.proving import Proof, prove_until
 from rotator.run import Run
 from rotator.secret import Fields
@@ -58,21 +60,66 @@ def conflict_of(run: Run, document: Snapshot) -> Broken | None:
     return edited(run.kit, base, before, document)
 
 
+def hindrance(run: Run, document: Snapshot) -> RotatorError | None:
+    """Return why a version may not be shown any more; None when it may.
+
+    With a single slot the version before is dead, so one that merely waited is shown even so. Where somebody has
+    changed the document, the values decide: who works there stays, else ours is shown. Raises Transient when neither
+    works for certain.
+    """
+    changed = conflict_of(run, document)
+    if not run.rotation.procedure.single_slot:
+        return changed or faded(run, run.claim.document.values)
+    if changed is None:
+        return None
+    ours, theirs = _works(run, run.claim.document.values), _works(run, document.fields, theirs=True)
+    if theirs is Answer.PROVED:
+        return changed
+    if ours is not Answer.PROVED:
+        raise Transient(
+            f"{changed.message} Neither that value nor the new one is known to work.",
+            hint="The new one is kept in the staging area; the next run looks again.",
+            code=changed.code,
+        )
+    event = run.event(EventName.DRIFT_FOUND, store_path=run.kit.credential.path, store_version=document.version)
+    run.kit.ledger.record(replace(event, detail="somebody wrote a value that does not work; ours is shown over it"))
+    return None
+
+
+def _works(run: Run, fields: Fields | None, *, theirs: bool = False) -> Answer:
+    kit = run.kit
+    values = ours_in(kit, fields) if theirs and fields is not None else fields
+    if values is None or values.secret("client_secret") is None:
+        return Answer.REFUSED
+    return kit.prover.prove(client_in(kit, values), values, kit.clock.now()).answer
+
+
+def faded(run: Run, values: Fields | None) -> Unproved | None:
+    """Return the error for a candidate that waited too long; what is shown again is at its end anyway."""
+    return None if values is None or run.rotation.reason is Reason.REVERTED else fading(run.kit, values)
+
+
 def announce_and_prove(run: Run, document: Snapshot) -> Fields | None:
     """Confirm the claim and publish what is about to be replaced, then prove; None when the proof failed.
 
+    With a single slot one quick proof is made, and promoted is whatever it says: what consumers read is dead already.
     `previous` stays in the staging document until it is retired: a state that knows nothing of this rotation must not
     take the version in its grace for an orphan.
     """
     replaced, previous = run.replaced(), run.claim.document.previous
     ours = replaced is not None and replaced.origin is not Origin.FOREIGN and document.fields is not None
+    ours = ours and not run.rotation.procedure.single_slot
     if replaced is not None and ours and replaced.key_id not in {one.key_id for one in previous}:
         previous = (*previous, Previous(replaced.key_id, document.version))
     run.claim.publish(stage=Stage.PROMOTING, base_version=document.version, previous=previous)
     values = staged_values(run)
     try:
         _see_that_it_is_another_value(run, document, values)
-        run.proof = _fresh_proof(run, values)
+        if run.rotation.procedure.single_slot:
+            said = _works(run, values)
+            run.kit.tell("promote", "tell", f"by necessity; one quick proof said: {said.value}")
+        else:
+            run.proof = _fresh_proof(run, values)
     except Unproved as failure:
         run.give_up(failure)
         return None
@@ -148,6 +195,8 @@ def withheld(run: Run, refused: Denied) -> Denied:
 
 def _see_that_the_proof_holds(run: Run) -> None:
     """Raise WriteConflict, so that all is done again, when this process slept since the value was proved."""
+    if run.rotation.procedure.single_slot:
+        return
     age = elapsed(run.proof.at, run.kit.clock.instant()) if run.proof is not None else None
     if age is None or age > PROOF_HOLDS:
         raise WriteConflict(
@@ -160,6 +209,7 @@ def _see_that_the_proof_holds(run: Run) -> None:
 def promoted(run: Run, written: Snapshot) -> None:
     """Record the promotion and what it displaced, then give up the claim; no value stays in the staging document.
 
+    With a single slot the claim is kept, and the value with it, until the proofs that came too late are made.
     Stopped before the record: the next run finds its own rotation in the document and records it then, with a grace
     that begins then. Stopped before the claim is given up: the next run gives it up.
     """
@@ -175,7 +225,8 @@ def promoted(run: Run, written: Snapshot) -> None:
     client_id = written.fields.text(kit.field("client_id")) if written.fields is not None else None
     state = run.tracked().state
     state = replace(state, client_id=client_id or state.client_id, error=None, failures=0, cause=None, same_cause=0)
-    changes.append(replace(state, not_before=None, proved_at=now.wall))
+    single = run.rotation.procedure.single_slot
+    changes.append(replace(state, not_before=None, proved_at=state.proved_at if single else now.wall))
     changes.extend(settled(one) for one in run.unsettled())
     event = run.event(
         EventName.VERSION_PROMOTED,
@@ -187,6 +238,10 @@ def promoted(run: Run, written: Snapshot) -> None:
         request_id=written.request_id,
     )
     run.put(store_version=written.version, error=None)
+    if single:
+        gap = _gap(run)
+        kit.ledger.record(replace(event, detail=gap), run.put(phase=Phase.SHOWN), *changes)
+        return
     run.finish(RotationOutcome.PROMOTED, *changes, phase=Phase.PROMOTED, first=event)
     run.claim.release(previous=tuple(one for one in run.claim.document.previous if one.key_id != current.key_id))
 
@@ -215,7 +270,21 @@ def fence(run: Run, document: Snapshot) -> None:
     kit.ledger.record(done, settled(intent), *moved)
 
 
+def _gap(run: Run) -> str:
+    """Return how long consumers had a value that was dead, and keep it with the steps of the rotation."""
+    if run.sent is None:
+        return "consumers were without a valid secret from the interrupted run until now"
+    gap = elapsed(run.sent, run.kit.clock.instant()) or timedelta(0)
+    words = f"consumers were without a valid secret for at most {gap.total_seconds():.1f} s"
+    step = Step(run.rotation.id, "gap", "done", run.sent.wall, run.rotation.attempt, words, gap.total_seconds())
+    run.kit.ledger.note(step)
+    run.kit.tell("promote", "tell", words)
+    return words
+
+
 def _why(run: Run) -> str:
+    if run.rotation.procedure.single_slot:
+        return Reason.BY_NECESSITY.value
     return (Reason.REVERTED if run.rotation.reason is Reason.REVERTED else Reason.PROVED).value
 
 
@@ -231,6 +300,8 @@ def _displaced(run: Run, replaced: Version, moment: Displacement) -> Version:
     wall = moment.local.wall
     if replaced.origin is Origin.FOREIGN:
         return replace(replaced, state=VersionState.LEFT, displaced=moment)
+    if run.rotation.procedure.single_slot:
+        return replace(replaced, state=VersionState.RETIRED, displaced=moment, retired_at=wall)
     if run.rotation.emergency:
         return replace(replaced, state=VersionState.RETIRING, displaced=moment, retire_after=wall)
     after = wall if _expired_there(run, replaced) else plus(wall, run.kit.credential.policy.grace)

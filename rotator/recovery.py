@@ -25,6 +25,7 @@ from rotator.kit import Kit
 from rotator.model import (
     Origin,
     Phase,
+    Procedure,
     Reason,
     Rotation,
     RotationOutcome,
@@ -43,6 +44,13 @@ _PHASE_OF: Final = {
     Stage.PROMOTING: Phase.PROMOTING,
     Stage.ABANDONING: Phase.ABANDONING,
 }
+
+
+def _phase_of(document: StagingDocument) -> Phase:
+    """Return the phase that a staging document shows. A value that we chose may not be at its issuer yet."""
+    if document.stage is Stage.STAGED and document.procedure is Procedure.CHOSEN:
+        return Phase.CHOSEN
+    return _PHASE_OF[document.stage]
 
 
 def resume(kit: Kit, tracked: Tracked | None, scene: Scene) -> Run | None:
@@ -101,7 +109,7 @@ def _caught_up(kit: Kit, rotation: Rotation, document: StagingDocument, scene: S
     known = kit.ledger.known_key_ids(rotation.credential, FAR_PAST)
     if document.stage not in _PHASE_OF or document.key_id is None or document.key_id in known:
         return rotation
-    phase, tag = _PHASE_OF[document.stage], kit.tag(rotation.id, document.attempt)
+    phase, tag = _phase_of(document), kit.tag(rotation.id, document.attempt)
     rotation = replace(rotation, phase=phase, attempt=document.attempt, tag=tag, key_id=document.key_id)
     event = kit.event(EventName.STATE_REBUILT, rotation_id=rotation.id, key_id=rotation.key_id)
     event = replace(event, detail=f"the staging document knows more than the ledger: it stopped at {phase}")
@@ -151,7 +159,7 @@ def _take_over(kit: Kit, staging: StagingDocument, scene: Scene) -> Run:
         kit.credential.name,
         document.seq,
         document.epoch,
-        _PHASE_OF[document.stage],
+        _phase_of(document),
         document.attempt,
         Reason.INTERRUPTED,
         kit.actor,
@@ -160,6 +168,7 @@ def _take_over(kit: Kit, staging: StagingDocument, scene: Scene) -> Run:
         key_id=document.key_id,
         old_key_ids=(current.key_id,) if current is not None and current.key_id != document.key_id else (),
         base_version=document.base_version,
+        procedure=document.procedure,
     )
     event = kit.event(EventName.STATE_REBUILT, rotation_id=rotation.id, key_id=rotation.key_id)
     event = replace(event, detail=f"took over a rotation that stopped at {rotation.phase}")

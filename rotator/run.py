@@ -13,7 +13,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from rotator.clock import elapsed
+from rotator.clock import Instant, elapsed
 from rotator.errors import Broken, RotatorError
 from rotator.event import Event, EventName, Outcome
 from rotator.kit import Interrupted, Kit, settled
@@ -49,7 +49,8 @@ class Run:
     """One rotation of one credential, with our claim on it.
 
     listing: what the issuer listed when the run began. issued: a version whose value is not staged yet. proof: the last
-    verification; never remembered across a restart. trouble: why it is being abandoned. unanswered: how often the
+    verification; never remembered across a restart. sent: when the first call went out that ends the version before,
+    where the issuer has a single slot. trouble: why it is being abandoned. unanswered: how often the
     issuer gave no clear answer to a creation and had made nothing.
     """
 
@@ -59,6 +60,7 @@ class Run:
     listing: Listing
     issued: Issued | None = None
     proof: Proof | None = None
+    sent: Instant | None = None
     trouble: RotatorError | None = None
     unanswered: int = 0
 
@@ -80,6 +82,10 @@ class Run:
     def replaced(self) -> Version | None:
         """Return the version that consumers read until the promotion."""
         return current_version(self.tracked())
+
+    def own_key_id(self, attempt: int) -> str:
+        """Return the id of a version for which the issuer has none."""
+        return f"{self.rotation.id[:16]}-{attempt}"
 
     def event(self, name: EventName, **facts: object) -> Event:
         """Return an audit event about this rotation."""

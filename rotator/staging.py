@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rotator.clock import Instant, elapsed
-from rotator.errors import Broken, Busy, Misconfigured, WriteConflict
+from rotator.errors import Broken, Busy, Denied, Misconfigured, Transient, WriteConflict
 from rotator.kit import Kit
-from rotator.model import Binding, Credential
+from rotator.model import Binding, Credential, Procedure
 from rotator.ports import Snapshot
 from rotator.secret import Fields, Secret
 
@@ -27,6 +27,9 @@ RENEW_AFTER = timedelta(seconds=20)
 TAKE_OVER_AFTER = timedelta(minutes=2)
 LOOK_AGAIN = timedelta(seconds=2)
 """How soon it is worth a look whether another has given up its claim; a rotation takes seconds."""
+
+KEEP_TRYING = timedelta(hours=1)
+"""So long is a value that exists nowhere else offered to the staging area."""
 
 _VALUE = "value."
 
@@ -64,6 +67,7 @@ class StagingDocument:
     attempt: int = 0
     base_version: int = 0
     key_id: str | None = None
+    procedure: Procedure = Procedure.OVERLAP
     values: Fields | None = None
     previous: tuple[Previous, ...] = ()
     retiring: tuple[str, ...] = ()
@@ -96,6 +100,8 @@ class StagingDocument:
         }
         if self.key_id is not None:
             fields["key_id"] = self.key_id
+        if self.procedure.single_slot:
+            fields["procedure"] = self.procedure.value
         for name in self.values or ():
             value = self.values.secret(name) if self.values else None
             if value is not None:
@@ -122,6 +128,7 @@ def decode(fields: Fields, path: str) -> StagingDocument:
             attempt=int(_text(fields, "attempt")),
             base_version=int(_text(fields, "base_version")),
             key_id=fields.text("key_id"),
+            procedure=Procedure(fields.text("procedure") or Procedure.OVERLAP),
             values=Fields({name: value for name, value in values.items() if value is not None}) if values else None,
             previous=tuple(Previous(str(key), int(base)) for key, base in json.loads(_text(fields, "previous"))),
             retiring=tuple(str(key) for key in json.loads(_text(fields, "retiring"))),
@@ -260,6 +267,26 @@ class Claim:
     def publish(self, **changes: object) -> None:
         """Change the document, if it is still as we wrote it. Raises Busy with code `claim_lost` when it is not."""
         self._write(replace(self.document, renewed=self._kit.clock.instant(), **changes))  # type: ignore[arg-type]
+
+    def keep(self, **changes: object) -> None:
+        """Change the document as `publish` does, and do not give up soon: what is in hand exists nowhere else.
+
+        The very same document is written each time, so that a write whose answer was lost is known again as our own.
+        Nobody can end these waits but a kill. Raises what the last try raised after `KEEP_TRYING`, Busy at once.
+        """
+        clock, began, wait = self._kit.clock, self._kit.clock.instant(), timedelta(seconds=1)
+        document = replace(self.document, renewed=began, **changes)  # type: ignore[arg-type]
+        while True:
+            try:
+                return self._write(document)
+            except Busy:
+                raise
+            except (Transient, Denied):
+                since = elapsed(began, clock.instant())
+                if since is None or since > KEEP_TRYING:
+                    raise
+                clock.wait(wait)
+                wait = min(wait * 2, RENEW_AFTER)
 
     def renew(self) -> None:
         """Show that we live, unless we did so a moment ago. Raises as `publish`: then nothing more may be done."""

@@ -80,6 +80,9 @@ def reconcile(kit: Kit, scene: Scene) -> Tracked:
     what consumers read.
     """
     before = kit.ledger.tracked(kit.credential.name) or first_sight(kit)
+    if scene.listing.procedure is not before.state.procedure:
+        before = replace(before, state=replace(before.state, procedure=scene.listing.procedure))
+        kit.ledger.note(before.state)
     _renew_graces(kit, before, scene)
     tracked = _find_current(kit, before, scene)
     return _find_previous(kit, tracked, scene)
@@ -185,7 +188,7 @@ def _another_rotator_promoted(kit: Kit, tracked: Tracked, scene: Scene, key_id: 
     promoted itself.
     """
     listed, rotation_id = scene.listed(key_id), rotation_in(kit, scene.document.fields)
-    owned = kit.credential.by_hand or (listed is not None and kit.owns(listed.tag))  # by hand: no list could tell
+    owned = not kit.credential.labelled or (listed is not None and kit.owns(listed.tag))
     if not owned or rotation_id is None:
         return False
     dying = {one.key_id for one in tracked.versions if one.state is VersionState.RETIRING}
@@ -238,7 +241,7 @@ def _take_as_current(kit: Kit, tracked: Tracked, scene: Scene, why: str) -> Trac
     key_id = key_in(kit, scene.document.fields) or ""
     listed, ours = scene.listed(key_id), ours_in(kit, scene.document.fields)
     owned = listed is not None and kit.owns(listed.tag)
-    if kit.credential.by_hand:  # no list names it; that it came from a rotation of ours is what can be known
+    if not kit.credential.labelled:  # no list could tell; that it came from a rotation of ours is what can be known
         owned = rotation_in(kit, scene.document.fields) is not None
     known = next((one for one in tracked.versions if one.key_id == key_id), None)
     origin = Origin.OURS if owned else known.origin if known is not None else Origin.FOREIGN

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.document import client_in, ours_in, provable
+from rotator.due import Action
 from rotator.endings import (
     begin_grace_anew,
     cut_short,
@@ -35,7 +36,7 @@ from rotator.model import (
     VersionState,
 )
 from rotator.outlook import heartbeat_at
-from rotator.planner import next_rotation, retirements
+from rotator.planner import must_ask, next_rotation, retirements
 from rotator.ports import Answer, Tracked, Verdict
 from rotator.proving import control, prove_current, silence
 from rotator.recovery import resume
@@ -123,7 +124,7 @@ class Visit:
             live(run)
         finally:
             self.rotation, self.reason = run.rotation, run.rotation.reason.value
-        if run.rotation.phase is Phase.ABANDONED:
+        if run.rotation.phase is Phase.ABANDONED or run.rotation.outcome is RotationOutcome.PARKED:
             raise run.trouble or _as_error(run.rotation)
 
     # --------------------------------------------------------------------------------------------------------- prove
@@ -209,10 +210,12 @@ class Visit:
         if kit.credential.by_hand:  # there is nobody to be asked for one
             return
         due = next_rotation(kit.credential, tracked, now, self.jitter)
-        if due is not None and due.at <= now:
+        if due is not None and due.at <= now and due.action is Action.ROTATE:
             reason = due.reason
-        elif dead:
+        elif dead and not must_ask(kit.credential, tracked, Reason.REFUSED):
             reason = Reason.REFUSED
+        elif tracked.request is not None and must_ask(kit.credential, tracked, Reason.REQUESTED):
+            raise _gap_not_accepted(kit)
         else:
             return
         if self.retired or self.swept:
@@ -299,6 +302,16 @@ _BASELINE: Final = {
     Answer.UNFIT: "the secret in use gets a token, but not as promised",
     Answer.REFUSED: "the secret in use is refused already",
 }
+
+
+def _gap_not_accepted(kit: Kit) -> Refused:
+    name = kit.credential.name
+    return Refused(
+        f"The issuer of {name} shows a new secret once and ends the old one by making it: "
+        "consumers are without a valid one for a moment, and if it is lost on its way until another one is made.",
+        hint=f"Where that may be, say `accept_gap: true` in the policy of {name}.",
+        code="gap_not_accepted",
+    )
 
 
 def _as_error(rotation: Rotation) -> RotatorError:

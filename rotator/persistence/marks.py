@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The newest schema, and the name of its migration."""
 
 APPLICATION_ID: Final = 0x526F7461

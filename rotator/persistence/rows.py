@@ -22,6 +22,7 @@ from rotator.model import (
     Intent,
     Origin,
     Phase,
+    Procedure,
     ProofSeen,
     Reason,
     Request,
@@ -42,13 +43,13 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 _read_json: Final = json.JSONDecoder().raw_decode  # a fourth of what json.loads takes for a short list
 
-# A dictionary answers four times as quickly as the call of an enumeration.
+# A dictionary answers four times as quickly as an enumeration.
 _VERSION_STATES: Final = {str(one): one for one in VersionState}
 _ORIGINS: Final = {str(one): one for one in Origin}
 _PHASES: Final = {str(one): one for one in Phase}
+_PROCEDURES: Final = {str(one): one for one in Procedure}
 _REASONS: Final = {str(one): one for one in Reason}
 _OUTCOMES: Final = {str(one): one for one in RotationOutcome}
-
 
 # ------------------------------------------------------------------------------------------------------------ moments
 
@@ -123,6 +124,7 @@ def _of_state(state: CredentialState) -> Cells:
         "wake_at": _micros(state.wake_at),
         "alerted_at": _micros(state.alerted_at),
         "forgotten_at": _micros(state.forgotten_at),
+        "procedure": state.procedure.value if state.procedure else None,
     }
 
 
@@ -170,6 +172,7 @@ def _of_rotation(rotation: Rotation) -> Cells:
         "outcome": rotation.outcome.value if rotation.outcome else None,
         "finished_at": _micros(rotation.finished_at),
         "error": _trouble_text(rotation.error),
+        "procedure": rotation.procedure.value if rotation.procedure.single_slot else None,
     }
 
 
@@ -269,7 +272,7 @@ def state_of(row: Row) -> CredentialState:
     # fmt: off
     (
         name, issuer, application, path, provider, kind, client_id, paused, parked, error, failures, cause, same_cause,
-        not_before, proved, control, wake, alerted, forgotten,
+        not_before, proved, control, wake, alerted, forgotten, procedure,
     ) = row
     # fmt: on
     return CredentialState(
@@ -290,6 +293,7 @@ def state_of(row: Row) -> CredentialState:
         None if wake is None else _EPOCH + wake * _MICROSECOND,
         None if alerted is None else _EPOCH + alerted * _MICROSECOND,
         None if forgotten is None else _EPOCH + forgotten * _MICROSECOND,
+        None if procedure is None else _PROCEDURES[procedure],
     )
 
 
@@ -323,7 +327,7 @@ def rotation_of(row: Row) -> Rotation:
     # fmt: off
     (
         _, rotation_id, credential, seq, epoch, phase, attempt, reason, actor, started, note, emergency, tag, key_id,
-        old, base_version, store_version, proofs, outcome, finished, error,
+        old, base_version, store_version, proofs, outcome, finished, error, procedure,
     ) = row
     # fmt: on
     return Rotation(
@@ -347,6 +351,7 @@ def rotation_of(row: Row) -> Rotation:
         None if outcome is None else _OUTCOMES[outcome],
         None if finished is None else _EPOCH + finished * _MICROSECOND,
         None if error is None else _trouble(error),
+        Procedure.OVERLAP if procedure is None else _PROCEDURES[procedure],
     )
 
 

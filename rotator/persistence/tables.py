@@ -65,6 +65,7 @@ credentials = _keyed(
     _whole("wake_at"),
     _whole("alerted_at"),
     _whole("forgotten_at"),
+    _text("procedure"),
     Index("ix_credentials_wake", "wake_at", sqlite_where=text(MANAGED)),
     Index("ix_credentials_parked", "name", sqlite_where=text(f"{MANAGED} AND {PARKED}")),
 )
@@ -114,6 +115,7 @@ rotations = Table(
     _text("outcome"),
     _whole("finished_at"),
     _text("error"),  # a Trouble, as JSON
+    _text("procedure"),  # NULL: overlap
     Index("uq_rotations_id", "id", unique=True),
     Index("ix_rotations_credential", "credential", "phase"),
     Index("uq_rotations_unfinished", "credential", unique=True, sqlite_where=text(UNFINISHED)),

@@ -192,33 +192,37 @@ def _options(params: Sequence[click.Option], context: click.Context) -> Iterator
 
 
 def _lifecycle() -> Iterator[str]:
-    from rotator.lifecycle import LIFE, PROCEDURES
+    from rotator.lifecycle import LIFE
 
     yield "# The life of a rotation"
     yield ""
     yield "Generated from the table in `rotator/lifecycle.py` (`python -m tests.checks.reference`)."
     yield "A transition that is not here does not exist."
-    yield ""
-    for procedure, steps in PROCEDURES.items():
-        yield f"Procedure **{procedure}**: {', '.join(steps)}."
-    yield ""
-    yield "```mermaid"
-    yield "stateDiagram-v2"
-    yield f"    [*] --> {next(iter(LIFE))}"
-    for phase, row in LIFE.items():
-        for after in row.leads_to:
-            yield f"    {phase} --> {after}: {row.act.__name__}"
-    for end in dict.fromkeys(after for row in LIFE.values() for after in row.leads_to if after.final):
-        yield f"    {end} --> [*]"
-    yield "```"
-    yield ""
-    yield "| phase | what is true in it | what is done | what may follow |"
-    yield "|---|---|---|---|"
-    for phase, row in LIFE.items():
-        yield f"| {phase} | {row.means} | {row.act.__name__} | {', '.join(row.leads_to)} |"
-    for act in dict.fromkeys(row.act for row in LIFE.values()):
+    for procedure, course in LIFE.items():
         yield ""
-        yield f"## {act.__name__}"
+        yield f"## Procedure {procedure}"
+        yield ""
+        yield f"Steps: {', '.join(course.steps)}."
+        yield ""
+        yield "```mermaid"
+        yield "stateDiagram-v2"
+        yield f"    [*] --> {next(iter(course.rows))}"
+        for phase, row in course.rows.items():
+            for after in row.leads_to:
+                yield f"    {phase} --> {after}: {row.act.__name__}"
+        for end in dict.fromkeys(after for row in course.rows.values() for after in row.leads_to if after.final):
+            yield f"    {end} --> [*]"
+        yield "```"
+        yield ""
+        yield "| phase | what is true in it | what is done | what may follow |"
+        yield "|---|---|---|---|"
+        for phase, row in course.rows.items():
+            yield f"| {phase} | {row.means} | {row.act.__name__} | {', '.join(row.leads_to)} |"
+    yield ""
+    yield "## What is done"
+    for act in dict.fromkeys(row.act for course in LIFE.values() for row in course.rows.values()):
+        yield ""
+        yield f"### {act.__name__}"
         for paragraph in inspect.cleandoc(act.__doc__ or "").split("\n\n"):
             yield ""
             yield " ".join(paragraph.split())

@@ -21,13 +21,14 @@ from rotator.ports import (
     Prover,
     Provider,
     Retired,
+    Slot,
     Snapshot,
     Store,
     Tracked,
     Verdict,
     Waking,
 )
-from rotator.secret import Fields
+from rotator.secret import Fields, Secret
 
 T = TypeVar("T")
 
@@ -99,6 +100,26 @@ class TapedProvider:
 
     def close(self) -> None:
         self.inner.close()
+
+
+@dataclass
+class TapedSlot:
+    """The only slot of an issuer, behind the tape."""
+
+    inner: Slot
+    tape: Tape
+
+    def choose(self) -> Secret:
+        return self.inner.choose()
+
+    def set(self, application: str, tag: str, value: Secret, lifetime: timedelta) -> Issued:
+        return self.tape.call("slot.set", lambda: self.inner.set(application, tag, value, lifetime))
+
+    def regenerate(self, application: str, tag: str, lifetime: timedelta) -> Issued:
+        return self.tape.call("slot.regenerate", lambda: self.inner.regenerate(application, tag, lifetime))
+
+    def read(self, application: str) -> Issued:
+        return self.tape.call("slot.read", lambda: self.inner.read(application))
 
 
 @dataclass

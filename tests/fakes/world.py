@@ -7,7 +7,7 @@ document, every record of every ledger. Its checks cite docs/explanation/invaria
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import dropwhile, pairwise
 from typing import Any
@@ -17,13 +17,14 @@ from rotator.clock import ManualClock
 from rotator.engine import Engine, Mode, Report
 from rotator.event import Event, EventName, Outcome
 from rotator.kit import Kit
-from rotator.model import Act, Credential, Policy, ProofPlan, Request
+from rotator.model import Act, Credential, Policy, Procedure, ProofPlan, Request
 from rotator.ports import Answer
 from rotator.secret import Fields
 from tests.fakes.memory_issuer import OURS, MemoryIssuer, MemoryProver
 from tests.fakes.memory_ledger import MemoryLedger
+from tests.fakes.memory_slot import MemorySlot
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.tape import Tape, TapedLedger, TapedProver, TapedProvider, TapedStore
+from tests.fakes.tape import Tape, TapedLedger, TapedProver, TapedProvider, TapedSlot, TapedStore
 
 NAME, APP, PATH = "kontrolle-plus-prod", "app-1", "partners/kontrolle-plus/prod"
 INSTALL = "inst"
@@ -82,6 +83,7 @@ class State:
             "dana",
             lambda credential, step, state, text: self.said.append((step, state, text)),
             pause,
+            None if world.slot is None else TapedSlot(world.slot, self.tape),
         )
 
     def visit(self, credential: Credential | None = None, mode: Mode = Mode.ACTIVE) -> Report:
@@ -106,14 +108,20 @@ class State:
 class World:
     """The issuer, the store and the clock that all states share."""
 
-    def __init__(self, credential_: Credential | None = None, *, slots: int | None = None) -> None:
+    def __init__(
+        self, credential_: Credential | None = None, *, slots: int | None = None, procedure: Procedure | None = None
+    ) -> None:
+        """Begin. procedure: one with a single slot; None: versions live side by side."""
         self.clock = ManualClock()
-        self.issuer = MemoryIssuer(self.clock)
+        self.slot = None if procedure is None else MemorySlot(self.clock)
+        self.issuer = self.slot or MemoryIssuer(self.clock)
         self.application = self.issuer.add(APP, client_id=APP)
         self.application.slots = slots
         self.store = MemoryStore(self.clock)
         self.prover = MemoryProver(self.issuer)
         self.credential = credential_ or credential()
+        if procedure is not None:
+            self.credential = replace(self.credential, procedure=procedure, labelled=False)
         self.violations: list[str] = []
         self.states: list[State] = []
 
@@ -160,6 +168,10 @@ class World:
     def check(self, *, quiet: bool = False) -> None:
         """Assert every invariant that holds at any time; quiet: those too that hold once everything has settled."""
         found = list(self.violations)
+        if self.slot is not None:
+            found += self._journal() + self._slot() + (self._settled() if quiet else [])
+            assert not found, "\n".join(found)
+            return
         found += self._consumers() + self._proofs() + self._journal() + self._bounds()
         if quiet:
             found += self._settled()
@@ -181,6 +193,22 @@ class World:
                    if a is None or a.fields.secret("client_secret") != b.fields.secret("client_secret")]  # fmt: skip
         doubles = {rid for rid in changed if rid and changed.count(rid) > 1}
         found += [f"I5: rotation {rid} changed the value twice" for rid in doubles]
+        return found
+
+    def _slot(self) -> list[str]:
+        """I3, I5, I16 of a single slot: a value survives, and no second one is asked for within a quarantine."""
+        assert self.slot is not None
+        found = []
+        held = next((one for one in self.issuer.applications[APP].versions if one.removed_at is None), None)
+        staging = self.store.staging.read(self.credential.name).fields
+        places = ((self.main(), "client_secret"), (staging, "value.client_secret"))
+        kept = [fields.secret(name) for fields, name in places if fields is not None]
+        ours = held is not None and held.tag is not None and held.tag.startswith("rotator/")
+        if held is not None and ours and self.credential.procedure is Procedure.CHOSEN and held.value not in kept:
+            found.append("I3: the issuer has a value that is in no document")
+        for before, after in pairwise(self.slot.asked):
+            if after - before < self.credential.policy.quarantine:
+                found.append(f"I16: asked to regenerate again after {after - before}")
         return found
 
     def _excused(self, key_id: str) -> bool:
@@ -248,7 +276,9 @@ class World:
             for version in (self._tracked(state).versions if self._tracked(state) else ())
         }
         strangers = self.live_ours() - {one for one in named if one}
-        if strangers:
+        if self.slot is not None:
+            found += [] if self.works(self.main()) else ["I3: what consumers read does not work"]
+        elif strangers:
             found.append(f"I7: nobody names {sorted(strangers)}")
         for state in (one for one in self.states if not one.lost):
             left = [one for one in state.ledger.intents.values() if one.outcome in (None, Outcome.UNKNOWN)]

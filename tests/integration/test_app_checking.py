@@ -61,7 +61,7 @@ def test_what_consumers_read_is_proved(bench: Bench) -> None:
     checked = run(bench)
     finding = found(checked, "one", "current version")
     assert (finding.outcome, finding.message) == (Severity.OK, "the secret in kv/partners/one gets a token as expected")
-    assert "schema 0002; SQLite" in found(checked, "state", "database").message
+    assert "schema 0003; SQLite" in found(checked, "state", "database").message
     after = (
         bench.store.staging.paths(),
         len(bench.store.staging.truth),

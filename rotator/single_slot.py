@@ -1,0 +1,281 @@
+"""Issuers with a single slot: a new value ends the old one at once. How one comes to be, and is proved afterwards.
+
+Undoing is not possible here, so the order is another one: what is at the issuer is shown to consumers *by necessity*,
+as soon as it is durable, and proved in full only then. The one question is how a value survives a crash:
+
+    chosen      we choose it. It lies in the staging document before the issuer hears of it; see `chosen`.
+    read-back   the issuer chooses, and shows it again. A lost answer is settled by reading, once the request can no
+                longer take effect.
+    blind       the issuer chooses, and shows it once. The way to the staging area is rehearsed right before; the value
+                goes there before anything else happens. One that is lost all the same is replaced by another.
+
+A version may have no key id of the issuer's; then it has one of ours, made of rotation and attempt.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from rotator.candidate import (
+    candidate_of,
+    is_staged,
+    note_staged,
+    put_there,
+    row_of_staged,
+    see_it_there,
+    staged,
+    too_many,
+    validity,
+)
+from rotator.clock import elapsed
+from rotator.document import client_in, contents, ours_in
+from rotator.errors import Broken, Denied, OutcomeUnknown, Refused, RotatorError, Transient, Unproved
+from rotator.event import EventName, Outcome
+from rotator.finding import Severity
+from rotator.kit import carry_out, settled
+from rotator.model import (
+    Act,
+    Intent,
+    Phase,
+    Procedure,
+    Reason,
+    RotationOutcome,
+    Trouble,
+)
+from rotator.ports import Issued
+from rotator.promotion import staged_values
+from rotator.proving import prove_until
+from rotator.run import Run
+from rotator.secret import Fields, Secret
+from rotator.timing import spell
+
+UNREADABLE: Final = "unreadable"
+"""What an issuer's error is called when it has no value, or none that could be used."""
+
+_NOTHING: Final = timedelta(0)
+
+# ---------------------------------------------------------------------------------------------------------- regenerate
+
+
+def regenerate(run: Run) -> None:
+    """Have the issuer put a new value in its slot, and put that into the staging area before anything else.
+
+    Both calls are written down before the first is made, so that nothing has to be written between them. Stopped
+    between them: a value that can be read again is read, another is lost and replaced; see `find_out`.
+    """
+    kit, credential = run.kit, run.kit.credential
+    if run.rotation.reason is Reason.REFUSED and run.rotation.attempt == 0 and _found_another(run):
+        return
+    excess = too_many(kit)
+    if excess is not None:
+        run.give_up(excess)
+        return
+    if run.rotation.procedure is Procedure.BLIND:
+        _rehearse(run)
+    attempt = run.rotation.attempt + 1
+    tag = kit.tag(run.rotation.id, attempt)
+    with run.step("regenerate") as words:
+        run.claim.renew()
+        kept = kit.intent(Act.STAGE, rotation_id=run.rotation.id, attempt=attempt)
+        made = kit.intent(Act.CREATE, rotation_id=run.rotation.id, tag=tag, attempt=attempt)
+        event = run.event(EventName.VERSION_CREATED, detail="regenerated; the one before ends with it")
+        keeping = run.event(EventName.VERSION_STAGED, store_path=credential.name, outcome=Outcome.INTENDED)
+        asked = run.put(phase=Phase.CREATING, attempt=attempt, tag=tag, key_id=None)
+        run.sent = run.sent or made.sent
+        try:
+            issued = carry_out(kit, made, event, lambda: _made_and_kept(run, tag), keeping, kept, asked)
+        except OutcomeUnknown as unclear:
+            words.append(unclear.message)  # `find_out` does
+            return
+        except Transient:
+            raise
+        except RotatorError as refused:
+            words.append(refused.message)
+            run.give_up(_lost(run, refused))
+            return
+        version = candidate_of(run, issued.version)
+        done = replace(event, outcome=Outcome.SUCCEEDED, key_id=version.key_id, request_id=issued.request_id)
+        there = replace(keeping, outcome=Outcome.SUCCEEDED, key_id=version.key_id, store_version=run.claim.version)
+        told = run.put(phase=Phase.STAGED, key_id=version.key_id)
+        kit.ledger.record(done, there, settled(made), settled(kept), version, told)
+        words.append(f"at {credential.provider}, {validity(version)}; v{run.claim.version} in the staging area")
+
+
+def _made_and_kept(run: Run, tag: str) -> Issued:
+    """Regenerate and stage, with nothing in between. Raises OutcomeUnknown when a value was made and not kept."""
+    kit, credential = run.kit, run.kit.credential
+    issued = _named(run, kit.slot.regenerate(credential.application, tag, credential.policy.lifetime))
+    values = contents(kit, issued, run.rotation.id)
+    try:
+        run.claim.keep(**{**staged(run, values), "key_id": issued.version.key_id})
+        see_it_there(run, values)
+    except RotatorError as hindered:
+        raise OutcomeUnknown(
+            f"{credential.name} has a new value that could not be kept: {hindered.message}",
+            hint="The next run finds out what is left of it.",
+            code=hindered.code,
+        ) from None
+    return issued
+
+
+def _named(run: Run, issued: Issued) -> Issued:
+    key_id = issued.version.key_id or run.own_key_id(run.rotation.attempt)
+    return replace(issued, version=replace(issued.version, key_id=key_id, tag=run.rotation.tag))
+
+
+def _rehearse(run: Run) -> None:
+    """See that a value would find its way: written to the staging area and read back, and consumers' document writable.
+
+    Stopped anywhere: nothing has happened yet. Raises what hinders it, and Denied for what the store would refuse.
+    """
+    kit = run.kit
+    with run.step("rehearse") as words:
+        rehearsal = Fields({"rehearsal": Secret(secrets.token_urlsafe(24))})
+        run.claim.publish(values=rehearsal)
+        see_it_there(run, rehearsal)
+        run.claim.publish(values=None)
+        for finding in kit.store.check([kit.credential.path]):
+            if finding.outcome is Severity.FAIL:
+                raise Denied(finding.message, hint=finding.hint, code="rehearsal_failed")
+        words.append("a value written to the staging area came back; consumers' document may be written")
+
+
+def _lost(run: Run, refused: RotatorError) -> RotatorError:
+    """Return the error for an issuer that makes no other value, where an earlier one may have been lost."""
+    if run.rotation.procedure is not Procedure.BLIND or run.rotation.attempt == 1:
+        return refused
+    return Broken(
+        f"A new value of {run.kit.credential.name} was lost, and the issuer makes no other: {refused.message}",
+        hint=f"Consumers may be without a valid secret. See: rotator verify {run.kit.credential.name}; "
+        "then have the issuer make one, and put it into the store.",
+        code="value_lost",
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ find out
+
+
+def find_out(run: Run) -> None:
+    """Find out what became of a value whose answer, or whose way to the staging area, was lost.
+
+    Never are two made within one quarantine: a request that is still on its way would end what the next one brings.
+    """
+    if is_staged(run):
+        note_staged(run, *row_of_staged(run))
+        return
+    unclear = [one for one in run.unsettled() if one.act is Act.CREATE]
+    if unclear:
+        run.sent = run.sent or unclear[0].sent
+        _wait_out(run, unclear)
+        if run.rotation.procedure is Procedure.READ_BACK and _found_another(run):
+            return
+        again = run.rotation.procedure is Procedure.READ_BACK
+        run.settle(Outcome.REFUSED, "the issuer has the value of before" if again else "nobody has its value")
+        run.unanswered += any(one.outcome is Outcome.UNKNOWN for one in unclear)
+        if run.unanswered > 1:
+            raise Transient(
+                f"The issuer of {run.kit.credential.name} gave no clear answer.",
+                hint="The next run tries again.",
+                code="create_unanswered",
+            )
+    run.settle(Outcome.REFUSED, "the staging document does not have it")
+    regenerate(run)
+
+
+def _wait_out(run: Run, unclear: list[Intent]) -> None:
+    since = elapsed(unclear[-1].sent, run.kit.clock.instant()) or _NOTHING
+    left = run.kit.credential.policy.quarantine - since
+    if left > _NOTHING:
+        run.kit.tell("regenerate", "tell", f"the answer was lost; looking in {spell(left)} what the issuer has")
+        run.claim.pause(left)
+
+
+def _found_another(run: Run) -> bool:
+    """Take what the issuer shows, when consumers read another value: then say so. Only where it can be read again."""
+    if run.rotation.procedure is not Procedure.READ_BACK:
+        return False
+    kit = run.kit
+    run.claim.renew()
+    try:
+        found = kit.slot.read(kit.credential.application)
+    except Refused as nothing:
+        if nothing.code != UNREADABLE:
+            raise
+        return False
+    if found.values.secret("client_secret") == _shown(run):
+        return False
+    attempt = run.rotation.attempt or 1
+    run.put(attempt=attempt, tag=kit.tag(run.rotation.id, attempt))
+    issued = _named(run, found)
+    if issued.version.key_id in {one.key_id for one in run.tracked().versions}:  # another value under a known id
+        issued = replace(issued, version=replace(issued.version, key_id=f"{run.own_key_id(attempt)}-read"))
+    with run.step("stage") as words:
+        run.put(key_id=issued.version.key_id)
+        done = [settled(one) for one in run.unsettled()]
+        put_there(run, contents(kit, issued, run.rotation.id), candidate_of(run, issued.version), *done)
+        words.append("read back from the issuer, in the staging area")
+    return True
+
+
+def _shown(run: Run) -> Secret | None:
+    kit = run.kit
+    fields = kit.store.consumers.read(kit.credential.path).fields
+    return None if fields is None else ours_in(kit, fields).secret("client_secret")
+
+
+# -------------------------------------------------------------------------------------------------------------- settle
+
+
+def settle(run: Run) -> None:
+    """Prove in full what consumers read by now, and look whether the issuer still has it; then the rotation is over.
+
+    Stopped anywhere: the next run proves anew. A value that is refused to the end stays, for there is no other: a
+    person is called. Raises Transient when the token endpoint says nothing of it.
+    """
+    kit, values = run.kit, staged_values(run)
+    with run.step("verify") as words:
+        try:
+            proof = prove_until(kit, client_in(kit, values), values, run.claim.pause, kit.credential.proof.proofs)
+            words.append(proof.sentence)
+        except Unproved as failure:
+            words.append(failure.message)
+            if _replaced_there(run):
+                return
+            _end_unproved(run, failure)
+            return
+    with run.step("settle") as words:
+        if _replaced_there(run):
+            words.append("the issuer has another value by now, which is shown next")
+            return
+        event = run.event(EventName.VERSION_PROVED, key_id=run.rotation.key_id, detail=proof.sentence)
+        state = replace(run.tracked().state, proved_at=kit.clock.now())
+        run.put(proofs=proof.proofs)
+        run.finish(RotationOutcome.PROMOTED, state, phase=Phase.PROMOTED, first=event)
+        run.claim.release()
+        words.append("done")
+
+
+def _replaced_there(run: Run) -> bool:
+    """Stage what the issuer has, when that is not what consumers read: a late request, or a person, replaced it."""
+    if not _found_another(run):
+        return False
+    event = run.event(EventName.DRIFT_FOUND, key_id=run.rotation.key_id, detail="the issuer has another value by now")
+    run.kit.ledger.record(event)
+    return True
+
+
+def _end_unproved(run: Run, failure: Unproved) -> None:
+    kit, name = run.kit, run.kit.credential.name
+    run.trouble = Broken(
+        f"{failure.message} Consumers read it all the same: the one before ended when it was made.",
+        hint=f"Mend it at the issuer and see: rotator verify {name}; then: rotator resume {name}",
+        code=failure.code,
+    )
+    trouble = Trouble(run.trouble.code, run.trouble.message, run.trouble.hint, kit.clock.now())
+    run.finish(RotationOutcome.PARKED, phase=Phase.PROMOTED, first=None)
+    kit.ledger.record(run.event(EventName.VERSION_PROVED, outcome=Outcome.REFUSED, detail=failure.message),
+                      run.put(error=trouble))  # fmt: skip
+    run.claim.release()
