@@ -116,6 +116,12 @@ def _settle(run: Run, intent: Intent) -> None:
         run.claim.pause(wait)
         found = _labelled(run, intent.tag)
     event = run.event(EventName.VERSION_CREATED, detail="resolved: two lists of the issuer do not have it")
+    if found is None and not kit.credential.labelled and (strange := _appeared(run)):
+        told = replace(event, detail=f"unclear: {', '.join(strange)} appeared meanwhile, and nobody labels it")
+        kit.ledger.record(replace(told, outcome=Outcome.UNKNOWN), settled(intent, Outcome.REFUSED))
+        if run.rotation.phase is not Phase.ABANDONING:
+            run.give_up(_cannot_tell(kit, strange))
+        return
     if found is None:
         kit.ledger.record(replace(event, outcome=Outcome.REFUSED), settled(intent, Outcome.REFUSED))
         run.unanswered += intent.outcome is Outcome.UNKNOWN
@@ -130,6 +136,22 @@ def _settle(run: Run, intent: Intent) -> None:
     event = replace(event, detail="resolved: found by its label; its value was lost with the answer")
     version = candidate_of(run, found)
     kit.ledger.record(event, settled(intent), version, run.put(key_id=found.key_id))
+
+
+def _appeared(run: Run) -> list[str]:
+    """Return the versions that were not there when the rotation began: one of them may be what was asked for."""
+    before = {one.key_id for one in run.listing.versions} | {one.key_id for one in run.tracked().versions}
+    listing = run.kit.provider.list(run.kit.credential.application)
+    return [one.key_id for one in listing.versions if one.key_id not in before]
+
+
+def _cannot_tell(kit: Kit, strange: list[str]) -> Broken:
+    return Broken(
+        f"The answer to a creation was lost, and {', '.join(strange)} appeared at the issuer of {kit.credential.name}; "
+        "it keeps no labels, so nobody can tell whether that is ours.",
+        hint=f"If nobody else made it, remove it at the issuer; then: rotator resume {kit.credential.name}",
+        code="cannot_tell",
+    )
 
 
 def _note_unstaged(run: Run, intent: Intent) -> None:

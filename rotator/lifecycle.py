@@ -200,7 +200,8 @@ def stage(run: Run) -> None:
         values = contents(run.kit, run.issued, run.rotation.id)
     else:
         settle_creation(run)
-        create(run)
+        if run.trouble is None:
+            create(run)
         return
     with run.step("stage") as words:
         put_there(run, values)

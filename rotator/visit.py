@@ -260,7 +260,7 @@ class Visit:
                 hint=f"Wait until then, or end the grace now: rotator retire {kit.credential.name}",
                 code="slot_in_grace",
             )
-        others = ", ".join(one.key_id for one in scene.listing.versions if not kit.owns(one.tag))
+        others = ", ".join(self._foreign(scene))
         return NoFreeSlot(
             f"{kit.credential.name} has no free slot at its issuer" + (f"; not ours: {others}." if others else "."),
             hint="Remove one that is not used at the issuer, then try again.",
@@ -289,8 +289,13 @@ class Visit:
             words += ", a wrong one is refused"
         kit.tell("baseline", "done", words)
 
+    def _foreign(self, scene: Scene) -> list[str]:
+        ours = {one.key_id for one in self._tracked().versions if one.origin in _OWN}
+        strange = [one for one in scene.listing.versions if not self.kit.owns(one.tag)]
+        return [one.key_id for one in strange if self.kit.credential.labelled or one.key_id not in ours]
+
     def _name_foreign(self, scene: Scene) -> None:
-        others = [one.key_id for one in scene.listing.versions if not self.kit.owns(one.tag)]
+        others = self._foreign(scene)
         if others:
             message = f"Still live at the issuer, and not ours to retire: {', '.join(others)}."
             hint = "Remove them at the issuer if they leaked as well."

@@ -10,7 +10,8 @@ from typing import Final, TypeVar
 
 from rotator.errors import Denied, OutcomeUnknown, Refused, RotatorError, Throttled
 from rotator.finding import Finding
-from rotator.ports import Issued, Listing, Provider, Retired
+from rotator.ports import Issued, Listing, Provider, Retired, Slot
+from rotator.secret import Secret
 
 T = TypeVar("T")
 
@@ -40,11 +41,31 @@ class Calls:
             return dict(self._counts)
 
 
-class CountedProvider:
-    """A provider whose every call is counted, repeated ones too. calls: where, asked at each call."""
+class _Counting:
+    """What counts the calls to one provider. calls: where, asked at each call."""
+
+    def __init__(self, name: str, calls: Callable[[], Calls]) -> None:
+        self._name, self._calls = name, calls
+
+    def _counted(self, operation: str, call: Callable[[], T]) -> T:
+        outcome = "failed"
+        try:
+            answer = call()
+            outcome = "succeeded"
+        except RotatorError as error:
+            outcome = next((word for kind, word in _MEANINGS if isinstance(error, kind)), "failed")
+            raise
+        finally:
+            self._calls().add(self._name, operation, outcome)
+        return answer
+
+
+class CountedProvider(_Counting):
+    """A provider whose every call is counted, repeated ones too."""
 
     def __init__(self, provider: Provider, name: str, calls: Callable[[], Calls]) -> None:
-        self._provider, self._name, self._calls = provider, name, calls
+        super().__init__(name, calls)
+        self._provider = provider
         self.procedure = provider.procedure
 
     def create(self, application: str, tag: str, lifetime: timedelta) -> Issued:
@@ -67,14 +88,26 @@ class CountedProvider:
         """Let go of the provider."""
         self._provider.close()
 
-    def _counted(self, operation: str, call: Callable[[], T]) -> T:
-        outcome = "failed"
-        try:
-            answer = call()
-            outcome = "succeeded"
-        except RotatorError as error:
-            outcome = next((word for kind, word in _MEANINGS if isinstance(error, kind)), "failed")
-            raise
-        finally:
-            self._calls().add(self._name, operation, outcome)
-        return answer
+
+class CountedSlot(_Counting):
+    """The only slot of an issuer, whose every call is counted."""
+
+    def __init__(self, slot: Slot, name: str, calls: Callable[[], Calls]) -> None:
+        super().__init__(name, calls)
+        self._slot = slot
+
+    def choose(self) -> Secret:
+        """Return a fresh random value; nobody is called for it."""
+        return self._slot.choose()
+
+    def set(self, application: str, tag: str, value: Secret, lifetime: timedelta) -> Issued:
+        """Put our value there, or fail."""
+        return self._counted("set", lambda: self._slot.set(application, tag, value, lifetime))
+
+    def regenerate(self, application: str, tag: str, lifetime: timedelta) -> Issued:
+        """Have the issuer put one there, or fail."""
+        return self._counted("regenerate", lambda: self._slot.regenerate(application, tag, lifetime))
+
+    def read(self, application: str) -> Issued:
+        """Return the value that is there."""
+        return self._counted("read", lambda: self._slot.read(application))

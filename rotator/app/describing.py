@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rotator.app.config import described as said
 from rotator.app.config.references import Reference
 from rotator.app.config.requests import Place
+from rotator.clock import Clock
+from rotator.ports import Provider
 from rotator.secret import Secret
 
 if TYPE_CHECKING:
@@ -19,30 +21,30 @@ Fetching = Callable[[Reference], Callable[[], Secret]]
 _ANY_SUCCESS = frozenset(range(200, 300))
 
 
-def description(name: str, section: said.HttpProvider, fetching: Fetching) -> settings.Description:
-    """Return the description of one vendor. fetching: gives what fetches a secret, anew each time."""
+def described(name: str, section: said.HttpProvider, fetching: Fetching, clock: Clock) -> Provider:
+    """Return the provider that one description makes. fetching: gives what fetches a secret, anew each time."""
+    if section.procedure.single_slot:
+        from rotator.providers.described_slot import DescribedSlot
+
+        return DescribedSlot(_single_slot(name, section, fetching), clock)
+    from rotator.providers.described import DescribedProvider
+
+    return DescribedProvider(_side_by_side(name, section, fetching), clock)
+
+
+def _side_by_side(name: str, section: said.HttpProvider, fetching: Fetching) -> settings.Description:
     from rotator.providers import described_settings as settings
 
     create, listed = section.operations.create, section.operations.list_
-    rate = section.rate
+    assert create is not None and listed is not None
     return settings.Description(
-        name=name,
-        base_url=section.base_url,
-        auth=_auth(section.auth, fetching),
-        create=settings.Create(
-            call=_call(create),
-            secret=create.secret.parts,
-            key_id=create.key_id.parts,
-            client_id=_parts(create.client_id),
-            created_at=_parts(create.created_at),
-            expires_at=_parts(create.expires_at),
-            times=create.expires_format,
-        ),
+        **_vendor(name, section, fetching),
+        create=_made(create),
         list=settings.List(
             call=_call(listed),
             items=listed.items.parts,
             key_id=listed.key_id.parts,
-            tag=listed.tag.parts,
+            tag=_parts(listed.tag),
             created_at=_parts(listed.created_at),
             expires_at=_parts(listed.expires_at),
             times=listed.expires_format,
@@ -50,7 +52,36 @@ def description(name: str, section: said.HttpProvider, fetching: Fetching) -> se
             link=listed.next == "link",
         ),
         retire=tuple(_call(one) for one in section.operations.retire),
-        errors=tuple(
+        live=section.slots.live,
+    )
+
+
+def _single_slot(name: str, section: said.HttpProvider, fetching: Fetching) -> settings.SingleSlot:
+    from rotator.providers import described_settings as settings
+
+    operations, generate = section.operations, section.slots.generate
+    change = operations.set_ or operations.regenerate
+    assert change is not None
+    return settings.SingleSlot(
+        **_vendor(name, section, fetching),
+        procedure=section.procedure,
+        change=_made(change),
+        read=None if operations.read is None else _made(operations.read),
+        length=generate.length,
+        alphabet=generate.alphabet,
+    )
+
+
+def _vendor(name: str, section: said.HttpProvider, fetching: Fetching) -> dict[str, Any]:
+    """Return what every vendor is reached with."""
+    from rotator.providers import described_settings as settings
+
+    rate = section.rate
+    return {
+        "name": name,
+        "base_url": section.base_url,
+        "auth": _auth(section.auth, fetching),
+        "errors": tuple(
             settings.ErrorRule(
                 status=one.status,
                 means=one.class_,
@@ -60,11 +91,24 @@ def description(name: str, section: said.HttpProvider, fetching: Fetching) -> se
             )
             for one in section.errors
         ),
-        live=section.slots.live,
-        gap=None if rate is None else timedelta(seconds=1 / rate.per_second),
-        timeout=section.timeout,
-        ca_file=section.ca_file,
-        proxy=section.proxy,
+        "gap": None if rate is None else timedelta(seconds=1 / rate.per_second),
+        "timeout": section.timeout,
+        "ca_file": section.ca_file,
+        "proxy": section.proxy,
+    }
+
+
+def _made(operation: said.CreateOperation | said.SlotOperation) -> settings.Create:
+    from rotator.providers import described_settings as settings
+
+    return settings.Create(
+        call=_call(operation),
+        secret=_parts(operation.secret),
+        key_id=_parts(operation.key_id),
+        client_id=_parts(operation.client_id),
+        created_at=_parts(operation.created_at),
+        expires_at=_parts(operation.expires_at),
+        times=operation.expires_format,
     )
 
 
@@ -98,6 +142,7 @@ def _auth(section: object, fetching: Fetching) -> settings.Auth:
         case said.ClientCredentialsAuth():
             basic = section.client_auth is said.TokenLogin.CLIENT_SECRET_BASIC
             secret = fetching(section.client_secret)
-            return settings.ClientCredentials(section.token_url, section.client_id, secret, section.scope, basic)
+            login = section.token_url, section.client_id, secret, section.scope, basic, section.audience
+            return settings.ClientCredentials(*login)
         case _:
             return settings.NoAuth()

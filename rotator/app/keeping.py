@@ -139,11 +139,13 @@ def forget(house: House, name: str, how: Farewell) -> Kept:
 
     see_that_change_is_allowed(house, "forget")
     credential = next((one for one in house.config.models if one.name == name), None)
-    if credential is not None and credential.by_hand and how is Farewell.RETIRE:
+    if credential is not None and how is Farewell.RETIRE and (credential.by_hand or credential.procedure.single_slot):
+        by_hand = f"The secrets of {name} were made by hand, and no API removes them."
+        single = f"The issuer of {name} has a single slot: the secret in it can be replaced, and not removed."
         raise Refused(
-            f"The secrets of {name} were made by hand, and no API removes them.",
-            hint=f"Remove them where they were made, then: rotator forget {name} --leave",
-            code="made_by_hand",
+            by_hand if credential.by_hand else single,
+            hint=f"Remove it at the issuer, then: rotator forget {name} --leave",
+            code="made_by_hand" if credential.by_hand else "single_slot",
         )
     if credential is not None:
         house.need_secrets([credential])

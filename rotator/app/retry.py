@@ -20,8 +20,8 @@ from rotator.clock import Clock
 from rotator.errors import Busy, ClockWrong, OutcomeUnknown, Throttled, Transient
 from rotator.finding import Finding
 from rotator.kit import Interrupted
-from rotator.ports import Documents, Issued, Listing, Provider, Retired, Snapshot, Store
-from rotator.secret import Fields
+from rotator.ports import Documents, Issued, Listing, Provider, Retired, Slot, Snapshot, Store
+from rotator.secret import Fields, Secret
 
 T = TypeVar("T")
 
@@ -108,6 +108,29 @@ class SteadyProvider:
     def close(self) -> None:
         """Let go of the provider."""
         self._provider.close()
+
+
+class SteadySlot:
+    """The only slot of an issuer, which is read again."""
+
+    def __init__(self, slot: Slot, again: Again) -> None:
+        self._slot, self._again = slot, again
+
+    def choose(self) -> Secret:
+        """Return a fresh random value."""
+        return self._slot.choose()
+
+    def set(self, application: str, tag: str, value: Secret, lifetime: timedelta) -> Issued:
+        """Put our value there, or fail. Its caller repeats it."""
+        return self._slot.set(application, tag, value, lifetime)
+
+    def regenerate(self, application: str, tag: str, lifetime: timedelta) -> Issued:
+        """Have the issuer put one there, or fail. Never repeated."""
+        return self._slot.regenerate(application, tag, lifetime)
+
+    def read(self, application: str) -> Issued:
+        """Return the value that is there."""
+        return self._again(lambda: self._slot.read(application))
 
 
 class SteadyDocuments:

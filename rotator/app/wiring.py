@@ -132,10 +132,9 @@ class Parts:
             from rotator.providers.manual import ManualProvider as ByHand
 
             return ByHand(name, section.portal)
-        from rotator.app.describing import description
-        from rotator.providers.described import DescribedProvider
+        from rotator.app.describing import described
 
-        return DescribedProvider(description(name, section, self.fetching), self.clock)
+        return described(name, section, self.fetching, self.clock)
 
     def entra_settings(self, name: str, section: EntraProvider) -> EntraSettings:
         """Return what an Entra provider is told."""

@@ -20,7 +20,7 @@ from rotator.errors import (
     Throttled,
     Transient,
 )
-from rotator.providers.described_settings import Description, ErrorRule
+from rotator.providers.described_settings import ErrorRule, Vendor
 from rotator.wire.exchange import Reply, Unanswered
 from rotator.wire.filling import at
 from rotator.wire.strictly import NotJson, read_json
@@ -39,7 +39,7 @@ class Doing:
     writes: bool = False
 
 
-def no_answer(said: Description, doing: Doing, failure: Unanswered) -> RotatorError:
+def no_answer(said: Vendor, doing: Doing, failure: Unanswered) -> RotatorError:
     """Return the error for a request that got no answer that could be read."""
     if failure.code == "login":
         return Denied(f"{said.name}: {failure.message}", hint="Look at `auth` of the provider.", code="login_refused")
@@ -52,7 +52,7 @@ def no_answer(said: Description, doing: Doing, failure: Unanswered) -> RotatorEr
     return Transient(f"{said.name}: {failure.message}", hint=_LATER, code=failure.code)
 
 
-def bad_answer(said: Description, doing: Doing, reply: Reply, why: str) -> RotatorError:
+def bad_answer(said: Vendor, doing: Doing, reply: Reply, why: str) -> RotatorError:
     """Return the error for an answer of success that does not hold what the description promises."""
     message = f"{said.name} was asked to {doing.words} and answered {reply.status}, but {why}."
     if doing.writes:
@@ -60,7 +60,7 @@ def bad_answer(said: Description, doing: Doing, reply: Reply, why: str) -> Rotat
     return Refused(message, hint="Compare the operation with what the vendor really answers.", code="bad_answer")
 
 
-def refused(said: Description, doing: Doing, reply: Reply) -> RotatorError:
+def refused(said: Vendor, doing: Doing, reply: Reply) -> RotatorError:
     """Return the error for an answer that is none of those of success."""
     rule = _rule(said, reply)
     message = f"{said.name} refused to {doing.words} ({reply.status})."
@@ -103,7 +103,7 @@ def _unruled(message: str, doing: Doing, reply: Reply) -> RotatorError:
     return Refused(message, hint=hint, code=f"status_{reply.status}")
 
 
-def _rule(said: Description, reply: Reply) -> ErrorRule | None:
+def _rule(said: Vendor, reply: Reply) -> ErrorRule | None:
     body: object = None
     with suppress(NotJson):
         body = read_json(reply.body)

@@ -8,9 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from rotator.model import Procedure
 from rotator.secret import Secret
 from rotator.wire.filling import Pointer
-from rotator.wire.vocabulary import ErrorClass, TimeFormat
+from rotator.wire.vocabulary import Alphabet, ErrorClass, TimeFormat
 
 Fetch = Callable[[], Secret]
 
@@ -29,11 +30,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
-    """How a version is made, and where in the answer its parts stand. client_id: None: the configured one."""
+    """How a version is made, or read, and where in the answer its parts stand. client_id: None: the configured one.
+
+    secret None: the value is not in the answer, since we chose it. key_id None: the vendor has none.
+    """
 
     call: Call
-    secret: Pointer
-    key_id: Pointer
+    secret: Pointer | None
+    key_id: Pointer | None
     client_id: Pointer | None = None
     created_at: Pointer | None = None
     expires_at: Pointer | None = None
@@ -47,7 +51,7 @@ class List:
     call: Call
     items: Pointer
     key_id: Pointer
-    tag: Pointer
+    tag: Pointer | None
     created_at: Pointer | None = None
     expires_at: Pointer | None = None
     times: TimeFormat = TimeFormat.RFC3339
@@ -103,14 +107,15 @@ class ClientCredentials:
     client_secret: Fetch
     scope: str | None
     basic: bool
+    audience: str | None = None
 
 
 Auth = NoAuth | Bearer | Basic | Header | ClientCredentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """Everything about one vendor. name: as configured, for messages. live: how many versions may work at once.
+class Vendor:
+    """How one vendor is reached. name: as configured, for messages.
 
     gap: the least time between two requests, None: there is none. timeout: for one request, whole.
     """
@@ -118,12 +123,32 @@ class Description:
     name: str
     base_url: str
     auth: Auth
-    create: Create
-    list: List
-    retire: tuple[Call, ...]
     errors: tuple[ErrorRule, ...] = ()
-    live: int = 2
     gap: timedelta | None = None
     timeout: timedelta = timedelta(seconds=10)
     ca_file: Path | None = None
     proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description(Vendor):
+    """A vendor at which versions live side by side. live: how many may work at once."""
+
+    create: Create
+    list: List
+    retire: tuple[Call, ...]
+    live: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleSlot(Vendor):
+    """A vendor with a single slot. change: sets our value, or has it make one. read: None: it shows a value once.
+
+    length, alphabet: of a value that we choose.
+    """
+
+    procedure: Procedure
+    change: Create
+    read: Create | None = None
+    length: int = 48
+    alphabet: Alphabet = Alphabet.BASE64URL

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
 
 from rotator.clock import Clock, Instant, elapsed
 from rotator.errors import Misconfigured
-from rotator.providers.described_settings import Basic, Bearer, Call, ClientCredentials, Description, Header
+from rotator.providers.described_settings import Basic, Bearer, Call, ClientCredentials, Header, Vendor
 from rotator.secret import Secret
 from rotator.wire.exchange import Body, Deadline, GuardedTransport, Reply, TransportFor, Unanswered, exchange, trust
 from rotator.wire.filling import filled, filled_path
@@ -26,7 +26,7 @@ _REQUEST_ID: Final = ("x-request-id", "request-id", "x-correlation-id")
 class Wire:
     """The connection to one vendor. Safe for use from several threads; each request has a connection of its own."""
 
-    def __init__(self, said: Description, clock: Clock, transport: TransportFor | None = None) -> None:
+    def __init__(self, said: Vendor, clock: Clock, transport: TransportFor | None = None) -> None:
         """Prepare. transport: how a request travels; None: over TLS, guarded."""
         self._said, self._clock = said, clock
         self._transport = transport or self._guarded
@@ -123,6 +123,7 @@ class Wire:
 
     def _ask(self, login: ClientCredentials) -> tuple[Secret, timedelta]:
         form = {"grant_type": "client_credentials", **({"scope": login.scope} if login.scope else {})}
+        form |= {"audience": login.audience} if login.audience else {}
         headers: dict[str, str] = {}
         secret = login.client_secret()
         if login.basic:

@@ -14,6 +14,14 @@ class TimeFormat(StrEnum):
     NONE = "none"  # it says nothing, or means that there is no end
 
 
+class Alphabet(StrEnum):
+    """Which characters a value that we choose is made of."""
+
+    BASE64URL = "base64url"
+    ALPHANUMERIC = "alphanumeric"
+    HEX = "hex"
+
+
 class ErrorClass(StrEnum):
     """Who must act on an error; see `rotator.errors`."""
 

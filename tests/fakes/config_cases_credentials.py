@@ -296,14 +296,10 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
     ),
     "a duration without end": (policy("lifetime: §99999999999w"), [f"{AT}.policy.lifetime: longer than 36500d"]),
     "policies that come later": (
-        policy("retire: §when_unused, prepare: §24h, accept_gap: §true"),
+        policy("retire: §when_unused, prepare: §24h"),
         [
             f"{AT}.policy.retire: `when_unused` comes with a later release",
             f"{AT}.policy.prepare: {LATER}",
-            (
-                f"{AT}.policy.accept_gap: issuers with a single slot come with a later release\n"
-                "  Leave it out: two versions may live at once at the providers of this release, so there is no gap."
-            ),
         ],
     ),
     "windows": (

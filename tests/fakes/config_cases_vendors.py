@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.config_files import LATER, NOT_A_DURATION, PROVIDERS, credential, document
+from tests.fakes.config_files import NOT_A_DURATION, PROVIDERS, credential, document
 
 CREATE = """{request: "POST /apps/{app}/secrets", json: {label: "{tag}", ttl: "{lifetime_seconds}"}, expect: [201],
                secret: /client_secret, key_id: /id, expires_at: /expires_at}"""
@@ -64,24 +64,63 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
     ),
     "a vendor: slots, errors, rate": (
         vendor(
-            operations="      set: §{request: POST /x}\n",
-            more="    slots: {live: §1, value: §caller, generate: §{length: 48}}\n"
+            operations="      set: {request: §POST}\n",
+            more="    slots: {live: §0, value: §both, generate: {length: §16, alphabet: §emoji}}\n"
             "    errors: [{status: §200, class: §mine, equals: §[1]}]\n"
             "    rate: {per_second: §0}\n    timeout: §0s\n",
         ),
         [
-            f"{AT}.operations.set: {LATER}",
-            (
-                f"{AT}.slots.live: vendors with a single slot come with a later release\n"
-                "  Two versions that may live at once are needed, so that consumers are never without one."
-            ),
-            f"{AT}.slots.value: `caller` comes with a later release",
-            f"{AT}.slots.generate: {LATER}",
+            f"{AT}.operations.set.request: must be a method and a path, such as POST /apps/{{app}}/secrets",
+            f"{AT}.slots.live: must be a whole number, at least 1",
+            f"{AT}.slots.value: must be one of vendor, caller",
+            f"{AT}.slots.generate.length: must be a number of characters, from 32 to 512",
+            f"{AT}.slots.generate.alphabet: must be one of base64url, alphanumeric, hex",
             f"{AT}.errors[0].status: must be an HTTP status of an error, such as 422",
             f"{AT}.errors[0].class: must be one of transient, refused, denied, no_free_slot",
             f"{AT}.errors[0].equals: must be a text, a number, true, false or null",
             f"{AT}.rate.per_second: must be a number of requests, from 0.001 to 1000",
             f"{AT}.timeout: must be longer than 0s",
+        ],
+    ),
+    "a vendor with a single slot and the operations of two": (
+        vendor(f"§{CREATE}", f"§{LIST}", f"§{RETIRE}", more="    slots: {live: 1}\n").replace(
+            "create: §", "§create: §"
+        ),
+        [
+            f"{AT}.operations: `regenerate` is missing\n  There is a single slot and the vendor chooses the value (slots.value), so say how: regenerate: {{request: …}}",
+            f"{AT}.operations.create: has no use here\n  A single slot is changed by `regenerate` alone.",
+            f"{AT}.operations.list: has no use here\n  A single slot is changed by `regenerate` alone.",
+            f"{AT}.operations.retire: has no use here\n  A single slot is changed by `regenerate` alone.",
+        ],
+    ),
+    "a vendor with two slots and the operations of one": (
+        vendor(
+            operations="      read: §{request: GET /x, secret: /s}\n",
+            more="    slots: {value: §caller}\n",
+        ),
+        [
+            f"{AT}.operations.read: is for a single slot\n  Leave it out; or say slots.live: 1.",
+            f"{AT}.slots.value: is for a single slot: here the vendor chooses\n  Leave it out; or say live: 1.",
+        ],
+    ),
+    "a vendor that takes our value, and is not given it": (
+        document(
+            providers=PROVIDERS
+            + """\
+  v:
+    kind: http
+    base_url: https://v.example/api
+    auth: {method: none}
+    slots: {live: 1, value: caller}
+    operations:
+      set: §{request: "PATCH /apps/{app}", json: {secret: fixed}}
+      read: §{request: "GET /apps/{app}"}
+""",
+            credentials=credential(AT_IT, PROVED),
+        ),
+        [
+            f"{AT}.operations.set: nowhere sends {{value}}\n  Say where our value goes.",
+            f"{AT}.operations.read: `secret` is missing\n  Say where in the answer the value stands.",
         ],
     ),
     "a vendor: places that mean nothing": (

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 from rotator.sandbox.tls import Tls
 
@@ -64,14 +65,22 @@ def _error(message: str) -> dict[str, Any]:
     return {"errors": [{"field": None, "message": message}]}
 
 
+class Vendor(Protocol):
+    """What a stand-in is: it answers requests."""
+
+    def answer(self, method: str, path: str, key: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Return status and body. key: of a Bearer login. body: JSON, or the fields of a form."""
+
+
 @contextmanager
-def serving(vendor: SendGrid, tls: Tls) -> Iterator[str]:
-    """Serve it on loopback, and yield its address."""
+def serving(vendor: Vendor, tls: Tls) -> Iterator[str]:
+    """Serve one on loopback, and yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length) or b"{}")
+            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            form = self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
+            body = dict(parse_qsl(content.decode())) if form else json.loads(content or b"{}")
             scheme, _, key = self.headers.get("Authorization", "").partition(" ")
             status, answer = vendor.answer(self.command, self.path, key if scheme == "Bearer" else "", body)
             content = b"" if answer is None else json.dumps(answer).encode()
@@ -81,7 +90,7 @@ def serving(vendor: SendGrid, tls: Tls) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815  as the library calls them
+        do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815  as the library calls them
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

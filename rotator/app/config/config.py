@@ -98,6 +98,8 @@ class Config:
             path=credential.store.path,
             policy=made_by_hand(credential.policy, hand) if hand else policy(credential.policy),
             by_hand=hand.asks(credential.name) if hand else "",
+            procedure=provider.procedure,
+            labelled=provider.labelled,
             proof=model.ProofPlan(
                 proofs=verify.proofs,
                 spacing=verify.spacing,
@@ -190,5 +192,6 @@ def policy(section: PolicySection) -> model.Policy:
         window=None if section.window is None else section.window.window(),
         quarantine=section.quarantine,
         max_creations=section.max_creations,
+        accept_gap=section.accept_gap,
         alert_before=section.alert_before,
     )

@@ -5,7 +5,7 @@ The description is data: no code, no conditions, no loops. What it means stands 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -17,7 +17,6 @@ from rotator.app.config.parts import (
     OR_NONE_OF_THEM,
     FilePath,
     First,
-    Later,
     Parsed,
     PositiveDuration,
     ProxyUrl,
@@ -27,7 +26,6 @@ from rotator.app.config.parts import (
     Text,
     WebBase,
     WebUrl,
-    later,
     tagged,
 )
 from rotator.app.config.requests import (
@@ -43,13 +41,17 @@ from rotator.app.config.requests import (
     Statuses,
 )
 from rotator.app.config.values import Wrong
+from rotator.model import Procedure
 from rotator.wire.filling import places
-from rotator.wire.vocabulary import ErrorClass, TimeFormat
+from rotator.wire.vocabulary import Alphabet, ErrorClass, TimeFormat
 
 GIVEN_BY_US: Final[Mapping[str, frozenset[str]]] = {
     "create": frozenset({"tag", "lifetime_seconds", "expires_at"}),
     "list": frozenset(),
     "retire": frozenset({"key_id"}),
+    "set": frozenset({"tag", "value", "lifetime_seconds", "expires_at"}),
+    "regenerate": frozenset({"tag", "lifetime_seconds", "expires_at"}),
+    "read": frozenset(),
 }
 """The places that rotator fills, by operation; all others are filled from `with` of the credential."""
 
@@ -111,6 +113,8 @@ class ClientCredentialsAuth(Section):
     """Its secret."""
     scope: SomeText | None = None
     """What is asked for."""
+    audience: SomeText | None = None
+    """For whom the token is to be, where the vendor wants that said."""
     client_auth: TokenLogin = TokenLogin.CLIENT_SECRET_POST
     """How the secret is sent."""
 
@@ -171,6 +175,23 @@ class CreateOperation(Request):
     """How these times are written."""
 
 
+class SlotOperation(Request):
+    """Set, regenerate or read the only version of an application."""
+
+    secret: PointerText | None = None
+    """Where in the answer its value stands; needed for `regenerate` and `read`."""
+    key_id: PointerText | None = None
+    """Where its id stands; where the vendor has none, rotator makes one."""
+    client_id: PointerText | None = None
+    """Where the client id stands; else `provider.client_id` of the credential."""
+    created_at: PointerText | None = None
+    """Where it says when it was made."""
+    expires_at: PointerText | None = None
+    """Where it says when the version ends."""
+    expires_format: TimeFormat = TimeFormat.RFC3339
+    """How these times are written."""
+
+
 class ListOperation(Request):
     """List the versions of an application, foreign ones too."""
 
@@ -178,8 +199,8 @@ class ListOperation(Request):
     """Where the list stands."""
     key_id: PointerText
     """In an item: where its id stands."""
-    tag: PointerText
-    """In an item: where the label stands that `create` sent as `{tag}`."""
+    tag: PointerText | None = None
+    """In an item: where the label stands that `create` sent as `{tag}`; null: the vendor keeps none."""
     created_at: PointerText | None = None
     """In an item: when it was made."""
     expires_at: PointerText | None = None
@@ -199,46 +220,71 @@ def _one_or_more(found: Any) -> Any:
 
 
 class Operations(Section):
-    """What the vendor can do."""
+    """What the vendor can do: create, list and retire where versions live side by side, else set or regenerate."""
 
-    create: CreateOperation
+    create: CreateOperation | None = None
     """Make a version."""
-    list_: Annotated[ListOperation, Field(alias="list")]
+    list_: Annotated[ListOperation | None, Field(alias="list")] = None
     """List the versions of an application."""
-    retire: Annotated[list[RetireOperation], First(_one_or_more)]
+    retire: Annotated[list[RetireOperation], First(_one_or_more)] = Field(default=[])
     """Remove a version; several requests are made in their order, such as deactivate and then delete."""
-    set_: Annotated[Later, Field(alias="set")] = None
-    """Set a value that we choose; comes with a later release."""
-    regenerate: Later = None
-    """Replace the only version; comes with a later release."""
-    read: Later = None
-    """Read the value again; comes with a later release."""
+    set_: Annotated[SlotOperation | None, Field(alias="set")] = None
+    """Replace the only version by a value that we choose."""
+    regenerate: SlotOperation | None = None
+    """Replace the only version by one that the vendor chooses."""
+    read: SlotOperation | None = None
+    """Read the only version."""
+
+    def every(self) -> Iterator[tuple[tuple[str | int, ...], Request]]:
+        """Yield each operation that is described, and where it stands."""
+        named: tuple[tuple[str, Request | None], ...] = (
+            ("create", self.create),
+            ("list", self.list_),
+            ("set", self.set_),
+            ("regenerate", self.regenerate),
+            ("read", self.read),
+        )
+        yield from (((name,), one) for name, one in named if one is not None)
+        yield from ((("retire", number), one) for number, one in enumerate(self.retire))
 
 
 class Chooser(StrEnum):
     """Who chooses a value."""
 
     VENDOR = "vendor"
+    CALLER = "caller"
 
 
-def _two_at_least(found: object) -> int:
+def _one_at_least(found: object) -> int:
     if type(found) is not int or not 1 <= found <= 100_000:
         raise Wrong("must be a whole number, at least 1")
-    if found == 1:
-        hint = "Two versions that may live at once are needed, so that consumers are never without one."
-        raise Wrong("vendors with a single slot come with a later release", hint)
     return found
+
+
+def _long_enough(found: object) -> int:
+    if type(found) is not int or not 32 <= found <= 512:
+        raise Wrong("must be a number of characters, from 32 to 512")
+    return found
+
+
+class Generate(Section):
+    """How we choose a value."""
+
+    length: Annotated[int, Parsed(_long_enough, {"type": "integer", "minimum": 32, "maximum": 512})] = 48
+    """Characters."""
+    alphabet: Alphabet = Alphabet.BASE64URL
+    """Which ones."""
 
 
 class Slots(Section):
     """How many versions may live, and who chooses their values."""
 
-    live: Annotated[int, Parsed(_two_at_least, {"type": "integer", "minimum": 2})] = 2
+    live: Annotated[int, Parsed(_one_at_least, {"type": "integer", "minimum": 1})] = 2
     """How many may work at once."""
-    value: Annotated[Chooser, later("caller")] = Chooser.VENDOR
+    value: Chooser = Chooser.VENDOR
     """Who chooses the value."""
-    generate: Later = None
-    """How we choose it; comes with a later release."""
+    generate: Annotated[Generate, OR_EMPTY] = Field(default_factory=Generate)
+    """How we choose it."""
 
 
 class ErrorRule(Section):
@@ -308,5 +354,24 @@ class HttpProvider(Section):
     @property
     def wanted(self) -> frozenset[str]:
         """Return the places of its operations that a credential must fill."""
-        said = [self.operations.create, self.operations.list_, *self.operations.retire]
-        return frozenset().union(*(one.places for one in said)) - OURS
+        return frozenset().union(*(one.places for _, one in self.operations.every())) - OURS
+
+    @property
+    def procedure(self) -> Procedure:
+        """Return what the vendor can do, in a word."""
+        if self.slots.live > 1:
+            return Procedure.OVERLAP
+        if self.slots.value is Chooser.CALLER:
+            return Procedure.CHOSEN
+        return Procedure.BLIND if self.operations.read is None else Procedure.READ_BACK
+
+    @property
+    def labelled(self) -> bool:
+        """Return whether the vendor keeps our label with each version."""
+        return self.operations.list_ is not None and self.operations.list_.tag is not None and self.slots.live > 1
+
+    @property
+    def names_client(self) -> bool:
+        """Return whether the answer to a new version says the client id."""
+        made = self.operations.create or self.operations.set_ or self.operations.regenerate
+        return made is not None and made.client_id is not None

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Literal
 
 from rotator.app.config.parts import Duration, EndpointUrl, PositiveDuration, Section, Text
+from rotator.model import Procedure
 
 
 class ManualProvider(Section):
@@ -47,6 +48,16 @@ class ManualProvider(Section):
     def tenant(self) -> str:
         """Return that its tokens belong to no tenant."""
         return ""
+
+    @property
+    def procedure(self) -> Procedure:
+        """Return that versions live side by side."""
+        return Procedure.OVERLAP
+
+    @property
+    def labelled(self) -> bool:
+        """Return whether our label is kept with each version."""
+        return False
 
     @property
     def first_reminder(self) -> timedelta:

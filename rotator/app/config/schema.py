@@ -20,7 +20,6 @@ from rotator.app.config.parts import (
     Count,
     Duration,
     FieldName,
-    First,
     Guid,
     LabelKey,
     Later,
@@ -41,7 +40,7 @@ from rotator.app.config.parts import (
 from rotator.app.config.requests import PlaceName
 from rotator.app.config.systems import Provider, State, Store
 from rotator.app.config.telling import SomeReceiver
-from rotator.app.config.values import Hours, Wrong
+from rotator.app.config.values import Hours
 from rotator.app.config.verifying import Verify
 from rotator.model import RetireMode, Window
 
@@ -114,13 +113,6 @@ class WindowSection(Section):
         return Window(self.days, self.hours.opens, self.hours.closes, self.timezone)
 
 
-def _no_gap(found: Any) -> Any:
-    if found is True:
-        hint = "Leave it out: two versions may live at once at the providers of this release, so there is no gap."
-        raise Wrong("issuers with a single slot come with a later release", hint)
-    return found
-
-
 class PolicySection(Section):
     """How long versions live and how they are replaced."""
 
@@ -136,8 +128,8 @@ class PolicySection(Section):
     """What ends the life of the old version."""
     window: WindowSection | None = None
     """Rotations start only here, unless a secret would die."""
-    accept_gap: Annotated[Truth, First(_no_gap)] = False
-    """Accept a moment without a valid secret; no provider of this release needs it."""
+    accept_gap: Truth = False
+    """Accept a moment without a valid secret where the issuer has a single slot; else a person starts each rotation."""
     prepare: Later = None
     """Prove the next version long before it is promoted; comes with a later release."""
     quarantine: Duration = timedelta(seconds=60)

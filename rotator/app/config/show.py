@@ -22,7 +22,7 @@ from rotator.app.config.requests import Line, Place
 from rotator.app.config.systems import AnyProvider
 from rotator.app.config.values import Copy, Hours, format_days, format_duration, format_hours
 
-_LATER = {"prepare", "accept_gap", "set_", "regenerate", "read", "generate"}
+_LATER = {"prepare"}
 
 
 def effective(config: Config) -> dict[str, Any]:

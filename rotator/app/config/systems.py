@@ -28,6 +28,7 @@ from rotator.app.config.parts import (
     tagged,
     word,
 )
+from rotator.model import Procedure
 
 # ------------------------------------------------------------------------------------------------------------ state
 
@@ -276,6 +277,16 @@ class EntraProvider(Section):
     def metadata_url(self) -> str:
         """Return the tenant's v2.0 metadata, which name its keys."""
         return f"{self.authority_url}/{self.tenant}/v2.0/.well-known/openid-configuration"
+
+    @property
+    def procedure(self) -> Procedure:
+        """Return that versions live side by side."""
+        return Procedure.OVERLAP
+
+    @property
+    def labelled(self) -> bool:
+        """Return whether our label is kept with each version."""
+        return True
 
     @property
     def issuer(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from rotator.app.config.described import GIVEN_BY_US, OURS, HttpProvider, Request
+from rotator.app.config.described import GIVEN_BY_US, OURS, Chooser, HttpProvider, Request
 from rotator.app.config.faults import one_of
 from rotator.app.config.known import Known
 from rotator.app.config.manual import ManualProvider
@@ -13,7 +14,7 @@ from rotator.app.config.source import Entry, Pending
 from rotator.app.config.values import format_duration
 from rotator.app.config.verifying import ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
-from rotator.model import RetireMode
+from rotator.model import Procedure, RetireMode
 
 
 def descriptions(known: Known) -> Iterator[Pending]:
@@ -22,17 +23,52 @@ def descriptions(known: Known) -> Iterator[Pending]:
         if not isinstance(provider, HttpProvider):
             continue
         above: KeyPath = ("providers", name, "operations")
-        said = provider.operations
-        several = [(("retire", number), one) for number, one in enumerate(said.retire)]
-        operations: list[tuple[KeyPath, Request]] = [(("create",), said.create), (("list",), said.list_), *several]
-        for path, operation in operations:
+        for path, operation in provider.operations.every():
             yield from _operation(known, (*above, *path), str(path[0]), operation)
-        if "tag" not in said.create.places:
-            hint = "Without it nobody could tell after a crash what is ours. Put {tag} where the vendor keeps a name."
-            yield Pending(known.main, (*above, "create"), "nowhere sends {tag}", hint)
-        if not any("key_id" in one.places for one in said.retire):
-            hint = "Say which version is to be removed."
-            yield Pending(known.main, (*above, "retire"), "nowhere says {key_id}", hint)
+        yield from (_single_slot if provider.procedure.single_slot else _side_by_side)(known, name, provider)
+
+
+_SIDE_BY_SIDE: Final = ("create", "list", "retire")
+_SINGLE: Final = ("set", "regenerate", "read")
+
+
+def _side_by_side(known: Known, name: str, provider: HttpProvider) -> Iterator[Pending]:
+    """See that versions can be made, found again and removed one by one."""
+    above: KeyPath = ("providers", name, "operations")
+    said, there = provider.operations, {str(path[0]) for path, _ in provider.operations.every()}
+    for lacking in _SIDE_BY_SIDE:
+        if lacking not in there:
+            hint = "Where versions live side by side, these are needed: create, list, retire."
+            yield Pending(known.main, above, f"`{lacking}` is missing", f"{hint} For a single slot say slots.live: 1.")
+    for vain in (one for one in _SINGLE if one in there):
+        yield Pending(known.main, (*above, vain), "is for a single slot", "Leave it out; or say slots.live: 1.")
+    if provider.slots.value is Chooser.CALLER:
+        message = "is for a single slot: here the vendor chooses"
+        yield Pending(known.main, ("providers", name, "slots", "value"), message, "Leave it out; or say live: 1.")
+    if said.create is not None and provider.labelled and "tag" not in said.create.places:
+        hint = "Without it nobody could tell after a crash what is ours. Put {tag} where the vendor keeps a name."
+        yield Pending(known.main, (*above, "create"), "nowhere sends {tag}", hint)
+    if said.retire and not any("key_id" in one.places for one in said.retire):
+        yield Pending(known.main, (*above, "retire"), "nowhere says {key_id}", "Say which version is to be removed.")
+
+
+def _single_slot(known: Known, name: str, provider: HttpProvider) -> Iterator[Pending]:
+    """See that the only version can be replaced, in one way, and that the answers hold what is needed of them."""
+    above: KeyPath = ("providers", name, "operations")
+    said, chosen = provider.operations, provider.procedure is Procedure.CHOSEN
+    needed, vain = ("set", "regenerate") if chosen else ("regenerate", "set")
+    there = {str(path[0]) for path, _ in said.every()}
+    if needed not in there:
+        who = "we choose the value" if chosen else "the vendor chooses the value"
+        hint = f"There is a single slot and {who} (slots.value), so say how: {needed}: {{request: …}}"
+        yield Pending(known.main, above, f"`{needed}` is missing", hint)
+    for one in (one for one in (vain, "create", "list", "retire") if one in there):
+        yield Pending(known.main, (*above, one), "has no use here", f"A single slot is changed by `{needed}` alone.")
+    if said.set_ is not None and "value" not in said.set_.places:
+        yield Pending(known.main, (*above, "set"), "nowhere sends {value}", "Say where our value goes.")
+    for one, operation in (("regenerate", said.regenerate), ("read", said.read)):
+        if operation is not None and operation.secret is None:
+            yield Pending(known.main, (*above, one), "`secret` is missing", "Say where in the answer the value stands.")
 
 
 def _operation(known: Known, path: KeyPath, name: str, operation: Request) -> Iterator[Pending]:
@@ -57,8 +93,9 @@ def application(entry: Entry, provider: ProviderPlace, vendor: HttpProvider) -> 
         yield entry.fault(("provider", "with", name), why, f"Places to fill: {one_of(sorted(wanted)) or 'none'}.")
     verify = entry.sound.verify
     needs_one = verify is None or verify.kind is ProofKind.CLIENT_CREDENTIALS
-    if needs_one and provider.client_id is None and vendor.operations.create.client_id is None:
-        hint = "Say it here; or, where the vendor gives a new one, in `client_id` of the operation `create`."
+    if needs_one and provider.client_id is None and not vendor.names_client:
+        made = {Procedure.OVERLAP: "create", Procedure.CHOSEN: "set"}.get(vendor.procedure, "regenerate")
+        hint = f"Say it here; or, where the vendor gives a new one, in `client_id` of the operation `{made}`."
         yield entry.fault(("provider",), "`client_id` is missing", hint)
 
 
