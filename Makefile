@@ -22,12 +22,12 @@ install: $(VENV)/.installed  ## Make .venv with rotator in it, every package che
 demo: install  ## Watch five credentials through their whole life, on this machine alone (under a minute)
 	@$(BIN)/rotator demo
 
-test: check servers  ## check, then all tests, with a real Vault (under 15 minutes)
+test: check servers  ## check, then all tests, with a real Vault and Keycloak (under 15 minutes)
 	@echo "== tests, $(WORKERS) at a time"
 	@$(PYTEST)
 
 test-fast: $(VENV)/.developed  ## The tests that need no server (under two minutes)
-	@$(PYTEST) -m "not vault and not slow"
+	@$(PYTEST) -m "not vault and not keycloak and not slow"
 
 check: $(VENV)/.developed  ## Format, style, types, who imports whom, and what must agree with what
 	@echo "== format (to repair: $(BIN)/ruff format)"
@@ -40,8 +40,9 @@ check: $(VENV)/.developed  ## Format, style, types, who imports whom, and what m
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tests.checks
 
-servers: $(VENV)/.installed  ## Find the Vault for the tests, or build it, once on a machine (6 to 10 minutes)
+servers: $(VENV)/.installed  ## Find Vault and Keycloak for the tests, or make them, once on a machine (6 to 10 minutes)
 	@$(BIN)/python tests/servers/build.py
+	@$(BIN)/python tests/servers/keycloak.py
 
 bench: $(VENV)/.developed  ## Measure; prints tables
 	@$(BIN)/python -m benchmarks

@@ -101,7 +101,7 @@ def settle_creation(run: Run) -> None:
             _settle(run, intent)
         elif intent.act is Act.STAGE and intent.rotation_id == run.rotation.id:
             _note_unstaged(run, intent)
-    if run.rotation.key_id is not None:
+    if run.rotation.key_id is not None and run.issued is None:
         remove_candidate(run)
 
 
@@ -117,6 +117,8 @@ def _settle(run: Run, intent: Intent) -> None:
         found = _labelled(run, intent.tag)
     event = run.event(EventName.VERSION_CREATED, detail="resolved: two lists of the issuer do not have it")
     if found is None and not kit.credential.labelled and (strange := _appeared(run)):
+        if _read_again(run, intent, strange):
+            return
         told = replace(event, detail=f"unclear: {', '.join(strange)} appeared meanwhile, and nobody labels it")
         kit.ledger.record(replace(told, outcome=Outcome.UNKNOWN), settled(intent, Outcome.REFUSED))
         if run.rotation.phase is not Phase.ABANDONING:
@@ -143,6 +145,20 @@ def _appeared(run: Run) -> list[str]:
     before = {one.key_id for one in run.listing.versions} | {one.key_id for one in run.tracked().versions}
     listing = run.kit.provider.list(run.kit.credential.application)
     return [one.key_id for one in listing.versions if one.key_id not in before]
+
+
+def _read_again(run: Run, intent: Intent, strange: list[str]) -> bool:
+    """Take what appeared, where its value can be read again; say whether that was so."""
+    kit = run.kit
+    issued = kit.single.read(kit.credential.application) if kit.single is not None else None
+    if issued is None or issued.version.key_id not in strange:
+        return False
+    version = candidate_of(run, replace(issued.version, tag=run.rotation.tag))
+    event = run.event(EventName.VERSION_CREATED, outcome=Outcome.SUCCEEDED, key_id=version.key_id)
+    told = replace(event, detail="resolved: read back from the issuer")
+    kit.ledger.record(told, settled(intent), version, run.put(key_id=version.key_id))
+    run.issued = issued
+    return True
 
 
 def _cannot_tell(kit: Kit, strange: list[str]) -> Broken:

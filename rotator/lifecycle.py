@@ -200,7 +200,7 @@ def stage(run: Run) -> None:
         values = contents(run.kit, run.issued, run.rotation.id)
     else:
         settle_creation(run)
-        if run.trouble is None:
+        if run.trouble is None and run.issued is None:
             create(run)
         return
     with run.step("stage") as words:

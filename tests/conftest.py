@@ -8,4 +8,4 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-pytest_plugins = ["tests.servers.vault_server"]
+pytest_plugins = ["tests.servers.keycloak_server", "tests.servers.vault_server"]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator.app.config import described as said
+from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.references import Reference
 from rotator.app.config.requests import Place
 from rotator.clock import Clock
@@ -30,6 +31,21 @@ def described(name: str, section: said.HttpProvider, fetching: Fetching, clock: 
     from rotator.providers.described import DescribedProvider
 
     return DescribedProvider(_side_by_side(name, section, fetching), clock)
+
+
+def realm(name: str, section: KeycloakProvider, fetching: Fetching, clock: Clock) -> Provider:
+    """Return the provider of one realm of Keycloak."""
+    from rotator.providers import described_settings as settings
+    from rotator.providers.keycloak import KeycloakProvider as Keycloak
+
+    vendor = settings.Vendor(
+        name=name,
+        base_url=section.base_url,
+        auth=_auth(section.auth, fetching),
+        ca_file=section.ca_file,
+        proxy=section.proxy,
+    )
+    return Keycloak(vendor, section.realm, clock)
 
 
 def _side_by_side(name: str, section: said.HttpProvider, fetching: Fetching) -> settings.Description:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rotator.app.config import Reference, Resolver, Verification
 from rotator.app.config.config import Probe
+from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.systems import (
     AnyProvider,
@@ -132,6 +133,10 @@ class Parts:
             from rotator.providers.manual import ManualProvider as ByHand
 
             return ByHand(name, section.portal)
+        if isinstance(section, KeycloakProvider):
+            from rotator.app.describing import realm
+
+            return realm(name, section, self.fetching, self.clock)
         from rotator.app.describing import described
 
         return described(name, section, self.fetching, self.clock)
@@ -268,6 +273,8 @@ def expectations(asked: Verification, provider: AnyProvider) -> Expectations:
         token_type=expect.token_type,
         refresh_token=None if expect.refresh_token is None else RefreshToken(expect.refresh_token),
     )
+    if not isinstance(provider, EntraProvider):
+        return said
     theirs = asked.signature is SignatureMode.JWKS_URL and asked.token_url == provider.token_url
     if asked.signature is not SignatureMode.JWKS and not theirs:
         return said

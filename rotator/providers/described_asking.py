@@ -54,10 +54,15 @@ class Asking:
         with lock:
             yield
 
-    def _asked(self, call: Call, values: Mapping[str, str], doing: Doing, *, gone: bool = False) -> Reply:
-        """Make one request. gone: that there is no such version is an answer too. Raises for every other failure."""
+    def _asked(
+        self, call: Call, values: Mapping[str, str], doing: Doing, *, gone: bool = False, raw: Any = None
+    ) -> Reply:
+        """Make one request. gone: that there is no such version is an answer too. raw: what is sent as JSON as it is.
+
+        Raises for every other failure.
+        """
         try:
-            reply = self._wire.send(call, values)
+            reply = self._wire.send(call, values, raw)
         except Unanswered as failure:
             raise no_answer(self._said, doing, failure) from None
         if reply.status in call.expect or (gone and reply.status in (404, 410)):

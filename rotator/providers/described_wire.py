@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
 
 from rotator.clock import Clock, Instant, elapsed
@@ -35,10 +35,11 @@ class Wire:
         self._login = threading.Lock()
         self._token: tuple[Secret, Instant, timedelta] | None = None
 
-    def send(self, call: Call, values: Mapping[str, str]) -> Reply:
-        """Make one request. Raises Unanswered when there is no answer."""
+    def send(self, call: Call, values: Mapping[str, str], raw: Any = None) -> Reply:
+        """Make one request. raw: what is sent as JSON as it is. Raises Unanswered when there is no answer."""
         url = f"{self._said.base_url}{filled_path(call.path, values)}"
-        return self._sent(call, url, self._body(call, values), values)
+        body = self._body(call, values) if raw is None else Body.json(raw)
+        return self._sent(call, url, body, values)
 
     def follow(self, call: Call, address: str) -> Reply:
         """Read the next page of a list, from the same server only: our login goes nowhere else."""

@@ -21,7 +21,8 @@ PLACES: Final = {
     "rotator/provers/client_auth.py": 6,  # the token request
     "rotator/provers/http_probe.py": 1,  # the key, in its header
     "rotator/provers/jwks.py": 2,  # a token, to check its signature
-    "rotator/providers/described_slot.py": 1,
+    "rotator/providers/described_slot.py": 1,  # a value of our choice, on its way into a request
+    "rotator/providers/keycloak.py": 2,  # the rotated secret, which is put back, or must stay in the attributes
     "rotator/providers/described_wire.py": 6,  # our own login at a vendor, in each of its ways
     "rotator/providers/entra_login.py": 2,  # our own login
     "rotator/sandbox/demo_consumers.py": 1,  # what a consumer of the demo sends

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from rotator.event import EventName
-from tests.fakes.config_files import NOT_A_DURATION, PROVIDERS, STORES, credential, document, store
+from tests.fakes.config_files import NOT_A_DURATION, PROVIDERS, STORES, document, store
 
 EVENTS = ", ".join(one.value for one in EventName)
 
@@ -198,16 +198,11 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
     # providers
     "later kinds": (
         document(
-            providers=PROVIDERS
-            + "  c: {kind: §keycloak}\n"
-            + "  d: {kind: §dynamic_registration}\n"
-            + "  e: {kind: §entrra}\n",
-            credentials=credential("provider: {use: c, client: x}"),
+            providers=PROVIDERS + "  d: {kind: §dynamic_registration}\n" + "  e: {kind: §entrra}\n",
         ),
         [
-            "providers.c.kind: `keycloak` comes with a later release",
             "providers.d.kind: `dynamic_registration` comes with a later release",
-            'providers.e.kind: must be one of entra, http, manual. Did you mean "entra"?',
+            'providers.e.kind: must be one of entra, http, keycloak, manual. Did you mean "entra"?',
         ],
     ),
     "entra": (

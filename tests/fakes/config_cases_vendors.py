@@ -221,4 +221,25 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             ),
         ],
     ),
+    "a realm of Keycloak": (
+        document(
+            providers=PROVIDERS
+            + "  k: {kind: keycloak, base_url: §nowhere, auth: {method: none}}\n".replace("{kind", "§{kind"),
+        ),
+        [
+            "providers.k: `realm` is missing",
+            "providers.k.base_url: must be an https URL",
+        ],
+    ),
+    "a credential in a realm of Keycloak": (
+        document(
+            providers=PROVIDERS
+            + "  k: {kind: keycloak, base_url: https://k.example, realm: r, auth: {method: none}}\n",
+            credentials=credential("provider: §{use: k, §client_id: c}", "verify: {expect: {aud: account}}"),
+        ),
+        [
+            "credentials[0].provider: `client` is missing\n  Say the clientId of the client in the realm.",
+            "credentials[0].provider: belongs to providers of kind manual\n  k is of kind keycloak; allowed here: use, client.",
+        ],
+    ),
 }

@@ -182,6 +182,9 @@ def _application(known: Known, entry: Entry, provider: ProviderPlace) -> Iterato
     yield from _of_another_kind(entry, provider, kind)
     if kind == "entra":
         yield from _entra_application(entry, provider)
+    elif kind == "keycloak":
+        if provider.client is None and entry.sound.knows(("provider", "client")):
+            yield entry.fault(("provider",), "`client` is missing", "Say the clientId of the client in the realm.")
     elif isinstance(vendor := known.providers.get(provider.use), HttpProvider):
         yield from vendors.application(entry, provider, vendor)
     elif isinstance(vendor, ManualProvider):
@@ -204,6 +207,7 @@ _KEYS_OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     "entra": ("app_id", "object_id", "credential"),
     "http": ("client_id", "with"),
     "manual": ("client_id",),
+    "keycloak": ("client",),
 }
 KINDS: Final = frozenset(_KEYS_OF_KIND)
 """The kinds of provider that this release knows."""

@@ -111,7 +111,7 @@ class Config:
             ),
             token_url=verify.token_url or provider.token_url or "",
             scope=verify.scope or "",
-            client_id=credential.provider.app_id or credential.provider.client_id or "",
+            client_id=credential.provider.app_id or credential.provider.client or credential.provider.client_id or "",
             description=credential.description,
             owner=credential.owner,
             labels=credential.labels,

@@ -61,6 +61,8 @@ class ProviderPlace(Section):
     """entra: the object id of the application, not of its service principal; instead of `app_id`."""
     credential: Annotated[Literal["secret"], later("certificate")] = "secret"
     """entra: what is rotated."""
+    client: SomeText | None = None
+    """keycloak: the clientId of the client."""
     client_id: SomeText | None = None
     """http: the client id, unless the vendor's answer names it."""
     given: Annotated[Mapping[PlaceName, SomeText], OR_EMPTY, Field(alias="with")] = {}
@@ -77,7 +79,7 @@ class ProviderPlace(Section):
             return self.app_id
         if self.object_id is not None:
             return f"object:{self.object_id}"
-        return urlencode(sorted(self.given.items())) or self.client_id or ""
+        return urlencode(sorted(self.given.items())) or self.client or self.client_id or ""
 
 
 class StorePlace(Section):

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from rotator.app.config import described, manual, schema, systems, telling, verifying
+from rotator.app.config import described, keycloak, manual, schema, systems, telling, verifying
 from rotator.app.config.config import Config, Verification
 from rotator.app.config.parts import Section, key_of
 from rotator.app.config.references import Reference
@@ -140,7 +140,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _describe(result: dict[str, Any], definitions: dict[str, Any]) -> None:
-    for module in (schema, verifying, systems, described, manual, telling):
+    for module in (schema, verifying, systems, described, keycloak, manual, telling):
         told = _texts(inspect.getsource(module))
         for name in told:
             target = result if name == "File" else definitions.get(name)

@@ -11,6 +11,7 @@ from pydantic import Tag
 
 from rotator.app.config import values
 from rotator.app.config.described import HttpProvider
+from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import (
     Coming,
@@ -294,12 +295,13 @@ class EntraProvider(Section):
         return f"{self.authority_url}/{self.tenant}".lower()
 
 
-AnyProvider = EntraProvider | HttpProvider | ManualProvider
+AnyProvider = EntraProvider | HttpProvider | KeycloakProvider | ManualProvider
 
 Provider = Annotated[
     Annotated[EntraProvider, Tag("@entra")]
     | Annotated[HttpProvider, Tag("@http")]
+    | Annotated[KeycloakProvider, Tag("@keycloak")]
     | Annotated[ManualProvider, Tag("@manual")],
     tagged("kind"),
-    Coming(("keycloak", "dynamic_registration")),
+    Coming(("dynamic_registration",)),
 ]
