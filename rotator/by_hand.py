@@ -92,7 +92,7 @@ def retire_now(kit: Kit, key_id: str | None) -> tuple[str, ...]:
 
     Raises Refused when there is none, Busy while a rotation is unfinished, and what `endings.retire` does.
     """
-    tracked = _settled(kit)
+    tracked = settled(kit)
     replaced = (VersionState.PREVIOUS, VersionState.RETIRING)
     found = [one for one in tracked.versions if one.state in replaced and one.origin in _OWN]
     chosen = [one for one in found if key_id is None or one.key_id == key_id]
@@ -109,7 +109,7 @@ def retire_now(kit: Kit, key_id: str | None) -> tuple[str, ...]:
 
 def sweep_now(kit: Kit) -> tuple[str, ...]:
     """Remove the orphans of one credential, after the second look that is due; return the key ids."""
-    _settled(kit)
+    settled(kit)
     wait = sight(kit, read(kit))
     if wait is None:
         return ()
@@ -119,7 +119,7 @@ def sweep_now(kit: Kit) -> tuple[str, ...]:
     return sweep(kit)
 
 
-def _settled(kit: Kit) -> Tracked:
+def settled(kit: Kit) -> Tracked:
     """Return what is known when nothing is unfinished. Raises Busy when something is."""
     tracked = kit.ledger.tracked(kit.credential.name)
     if tracked is not None and tracked.rotation is not None:
@@ -141,7 +141,7 @@ def take_in(kit: Kit, issued: Issued, *, note: str = "") -> Rotation:
     Stopped before it is staged: the value is lost with this process, the rotation is given up by the next run, and the
     person gives it again. Stopped later: the next run goes on, as for any other. Raises why it was not promoted.
     """
-    tracked = _settled(kit)
+    tracked = settled(kit)
     scene = read(kit)
     control(kit, tracked.state, issued.client_id)
     run = begin(kit, scene, Reason.INTAKE)

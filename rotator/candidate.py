@@ -181,13 +181,13 @@ def _labelled(run: Run, tag: str | None) -> Listed | None:
     return next((one for one in listing.versions if one.tag == tag), None)
 
 
-def candidate_of(run: Run, listed: Listed) -> Version:
-    """Return the row of a version that this rotation made."""
+def candidate_of(run: Run, listed: Listed, origin: Origin = Origin.OURS) -> Version:
+    """Return the row of a version that this rotation made, or adopts."""
     return Version(
         run.kit.credential.name,
         listed.key_id,
         VersionState.CANDIDATE,
-        Origin.OURS,
+        origin,
         created_at=listed.created_at,
         expires_at=listed.expires_at,
         tag=listed.tag,
@@ -206,6 +206,10 @@ def remove_candidate(run: Run) -> None:
     if candidate is None:
         return
     key_id = candidate.key_id
+    if run.rotation.reason is Reason.ADOPTED:
+        told = run.event(EventName.STATE_REBUILT, key_id=key_id, detail="it is not adopted, and left as it was")
+        kit.ledger.record(told, replace(candidate, state=VersionState.LEFT, origin=Origin.FOREIGN))
+        return
     if key_in(kit, kit.store.consumers.read(kit.credential.path).fields) == key_id:
         raise Broken(
             f"Consumers of {kit.credential.name} read key {key_id}, which was to be removed.",
@@ -273,6 +277,12 @@ def too_many(kit: Kit) -> Broken | None:
 
 def lost_before_staged(kit: Kit) -> Refused:
     """Return the error for a version that a person gave, and whose value went with the process that had it."""
+    if not kit.credential.by_hand:
+        return Refused(
+            f"The adoption for {kit.credential.name} was stopped before anything was done.",
+            hint=f"Ask for it once more: rotator adopt {kit.credential.name}",
+            code="adoption_stopped",
+        )
     return Refused(
         f"What was given for {kit.credential.name} was lost: rotator was stopped before it was staged.",
         hint=f"Give it once more: rotator intake {kit.credential.name}",
@@ -284,6 +294,8 @@ def too_short(run: Run) -> Unproved | None:
     """Return the error for a version that would be due for rotation as soon as it is promoted; None when it is not."""
     policy, version = run.kit.credential.policy, run.candidate()
     if version is None or version.expires_at is None or version.created_at is None:
+        return None
+    if version.origin is Origin.ADOPTED:  # it is replaced as soon as it is ours
         return None
     granted = version.expires_at - version.created_at
     if granted > policy.rotate_before:

@@ -99,9 +99,9 @@ def begin(
     rotation_id, now = uuid.uuid4().hex, kit.clock.now()
     base, base_key = scene.document.version, key_in(kit, scene.document.fields)
     seq = max(kit.ledger.next_seq(kit.credential.name), last_seq(scene.staging) + 1)
-    procedure = scene.listing.procedure or kit.credential.procedure
-    facts = {"rotation_id": rotation_id, "seq": seq, "attempt": 0, "base_version": base, "procedure": procedure}
-    claim = Claim.begin(kit, **facts)
+    # What is adopted is there already: nothing is made, so nothing ends.
+    procedure = Procedure.OVERLAP if reason is Reason.ADOPTED else scene.listing.procedure or kit.credential.procedure
+    claim = Claim.begin(kit, rotation_id=rotation_id, seq=seq, attempt=0, base_version=base, procedure=procedure)
     epoch = claim.document.epoch
     phase = Phase.BEGUN if back_to is None else Phase.CREATING
     rotation = Rotation(rotation_id, kit.credential.name, seq, epoch, phase, 0, reason, kit.actor, started_at=now)
@@ -146,7 +146,7 @@ def create(run: Run) -> None:
     after it: the value is lost; the version is found by its label, removed, and made again.
     """
     kit, policy = run.kit, run.kit.credential.policy
-    if kit.credential.by_hand:  # whoever made it has it still
+    if kit.credential.by_hand or run.rotation.reason is Reason.ADOPTED:  # whoever made it has it still
         run.give_up(lost_before_staged(kit))
         return
     if (excess := too_many(kit)) is not None:

@@ -149,6 +149,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     REFUSED = "refused"
     INTAKE = "intake"
+    ADOPTED = "adopted"
 
 
 class Phase(StrEnum):

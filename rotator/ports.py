@@ -8,7 +8,7 @@ again, and may be repeated by the retry layer; all others may not.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Protocol, runtime_checkable
@@ -34,12 +34,13 @@ from rotator.secret import Fields, Secret
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A version as the issuer lists it. tag: the label field, whoever wrote it."""
+    """A version as the issuer lists it. tag: the label field, whoever wrote it. hint: how its value begins, if told."""
 
     key_id: str
     tag: str | None
     created_at: datetime | None
     expires_at: datetime | None
+    hint: str | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,9 @@ from rotator.staging import Previous, Stage
 from rotator.survey import edited
 from rotator.timing import plus, spell_moment
 
+_AS_IT_IS: Final = (Reason.REVERTED, Reason.ADOPTED)
+"""Rotations that show a value which is there already, however old it is."""
+
 PROOF_HOLDS: Final = timedelta(seconds=60)
 """So long after its last proof a value may be shown."""
 
@@ -96,7 +99,7 @@ def _works(run: Run, fields: Fields | None, *, theirs: bool = False) -> Answer:
 
 def faded(run: Run, values: Fields | None) -> Unproved | None:
     """Return the error for a candidate that waited too long; what is shown again is at its end anyway."""
-    return None if values is None or run.rotation.reason is Reason.REVERTED else fading(run.kit, values)
+    return None if values is None or run.rotation.reason in _AS_IT_IS else fading(run.kit, values)
 
 
 def announce_and_prove(run: Run, document: Snapshot) -> Fields | None:
@@ -130,7 +133,7 @@ def announce_and_prove(run: Run, document: Snapshot) -> Fields | None:
 def _see_that_it_is_another_value(run: Run, document: Snapshot, values: Fields) -> None:
     """Raise Unproved when the issuer gave the value that consumers have already: it would end with the one before."""
     shown = document.fields.secret(run.kit.field("client_secret")) if document.fields is not None else None
-    if run.rotation.reason is not Reason.REVERTED and shown is not None and shown == values.secret("client_secret"):
+    if run.rotation.reason not in _AS_IT_IS and shown is not None and shown == values.secret("client_secret"):
         raise Unproved(
             f"The issuer of {run.kit.credential.name} gave the very value again that consumers read now.",
             hint="Nothing was promoted. Look at the issuer, and at what `secret` leads to where it is described.",

@@ -32,6 +32,10 @@ class Secret:
         """Say whether both hold the same text, in time that does not depend on where they differ."""
         return hmac.compare_digest(self._text.encode(), other._text.encode())
 
+    def begins_with(self, prefix: str) -> bool:
+        """Say whether it begins so, as an issuer's list tells of some characters."""
+        return self._text.startswith(prefix)
+
     def looks_masked(self) -> bool:
         """Say whether this is nothing or a mask, as some issuers answer to callers who may not see the value.
 

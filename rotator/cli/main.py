@@ -31,6 +31,7 @@ SECTIONS: Final = {
     },
     "Act": {
         "rotate": Entry("rotate:rotate", "Make one full pass now, or rotate at once with --now."),
+        "adopt": Entry("adopt:adopt", "Take the version in the store today under management."),
         "intake": Entry("intake:intake", "Take a secret that a vendor issued by hand."),
         "retire": Entry("retire:retire", "Retire a previous version now, after a proof."),
         "pause": Entry("holding:pause", "Stop scheduling a credential; alerts go on."),

@@ -153,6 +153,7 @@ def listed(item: object) -> Listed | None:
         tag=tag if isinstance(tag, str) else None,
         created_at=moment(item.get("startDateTime")),
         expires_at=moment(item.get("endDateTime")),
+        hint=hint if isinstance(hint := item.get("hint"), str) and hint else None,
     )
 
 

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from rotator.app.adopting import adopt
 from rotator.app.config import load
 from rotator.app.house import House, Use
 from rotator.app.rotating import Wish, rotate
 from rotator.clock import SystemClock
+from rotator.errors import Refused
 from rotator.finding import Severity
 from rotator.model import Procedure
 from rotator.sandbox.tls import prepare_tls
+from rotator.secret import Fields, Secret
 from tests.fakes.sendgrid import Vendor, serving
 from tests.fakes.single_vendors import Auth0, Okta
 
@@ -156,6 +159,27 @@ def test_a_value_that_is_shown_once_needs_accept_gap_even_then(tmp_path: Path) -
         found = rotated(config, "shop", now=True)
         assert (found.exit_status, found.items[0]["outcome"]) == (0, "promoted"), found.troubles
         assert shown(config, "shop") == vendor.value
+
+
+def test_what_is_in_the_store_is_adopted_and_replaced_when_asked(tmp_path: Path) -> None:
+    vendor = Regenerating()
+    put(tmp_path / "admin", vendor.admin)
+    with configured(tmp_path, vendor, REGENERATING, "https://v.example") as config:
+        with House(load(config), environ={}, argv=("rotator", "test")) as house:
+            (credential,) = house.chosen(("shop",))
+            fields = Fields({"client_id": "shop", "client_secret": Secret(vendor.value), "note": "by hand"})
+            house.store("local", Use.CHANGE).consumers.write(credential.path, fields, 0)
+        before = vendor.value
+        with House(load(config), environ={}, argv=("rotator", "test")) as house:
+            found = adopt(house, "shop", None)
+            assert (found.exit_status, found.items[0]["outcome"]) == (0, "promoted")
+            assert found.items[0]["reason"] == "adopted"
+        assert shown(config, "shop") == before and vendor.asked == 0
+        with House(load(config), environ={}, argv=("rotator", "test")) as house, pytest.raises(Refused):
+            adopt(house, "shop", None)
+        found = rotated(config, "shop", now=True)
+        assert (found.exit_status, found.items[0]["outcome"]) == (0, "promoted"), found.troubles
+        assert shown(config, "shop") == vendor.value != before
 
 
 def test_check_names_the_procedure_that_follows_and_reads_where_it_can(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_commands_are_those_of_the_contract() -> None:
         *("check", "plan", "rotate", "verify", "status", "history", "read", "retire", "orphans", "pause", "resume"),
         *("forget", "intake", "audit list", "audit show", "audit verify", "audit accept", "db upgrade", "db current"),
         *("db backup", "db restore", "config show", "config schema", "sandbox", "demo", "completion"),
-        *("daemon", "report", "audit follow", "audit export", "audit prune"),
+        *("adopt", "daemon", "report", "audit follow", "audit export", "audit prune"),
     }
 
 
@@ -73,7 +73,7 @@ def test_every_command_takes_the_common_options_after_it_too() -> None:
 
 
 def test_every_command_that_changes_something_takes_yes() -> None:
-    changing = {"rotate", "retire", "pause", "resume", "forget", "intake", "read", "orphans"}
+    changing = {"rotate", "retire", "pause", "resume", "forget", "adopt", "intake", "read", "orphans"}
     changing |= {"audit accept", "audit prune", "db upgrade", "db backup", "db restore"}
     assert {path for path, one in commands() if any("--yes" in param.opts for param in one.params)} == changing
 

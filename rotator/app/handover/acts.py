@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from rotator.app import auditing, checking, intake, items, judging, keeping, pruning, reading
+from rotator.app import adopting, auditing, checking, intake, items, judging, keeping, pruning, reading
 from rotator.app.house import House
 from rotator.app.keeping import Ended, Farewell, Kept
 from rotator.app.results import Trouble, status_of_asked
@@ -87,6 +87,11 @@ def _intake(
         return intake.intake(house, name, given, note=note)
 
 
+def _adopt(house: House, name: str, key_id: str | None) -> Rotated:
+    with house.reserved(house.chosen([name])):
+        return adopting.adopt(house, name, key_id)
+
+
 def _fetch(house: House, name: str, field: str, where: str) -> reading.Fetched:
     return reading.fetch(house, name, field, where)
 
@@ -142,6 +147,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "prune": _prune,
         "fetch": _fetch,
         "intake": _intake,
+        "adopt": _adopt,
     }
 )
 """By the name under which an act travels."""

@@ -35,6 +35,9 @@ READERS: Final = "rotator-readers"
 """The group whose members may look, where there is one."""
 
 _LOOK: Final = timedelta(milliseconds=250)
+_FINISHED_LATER: Final = frozenset({"adopt", "intake"})
+"""What the next visit finishes once it is staged; before, a person asks for it again."""
+
 _REPEATABLE: Final = frozenset(
     {"verify", "check", "pause", "resume", "follow", "status", "plan", "history", "records", "record"}
 )
@@ -132,7 +135,7 @@ class _Call:
             return self._act, self._given
         if self._act == "rotate" and self._given["names"] and not self._given["no_wait"]:
             return "follow", {"names": self._given["names"], "since": self._began.isoformat()}
-        if self._act == "intake":  # what is staged is finished by the next visit; what is not must be given again
+        if self._act in _FINISHED_LATER:
             return "follow", {"names": [self._given["name"]], "since": self._began.isoformat()}
         return None
 

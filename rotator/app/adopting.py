@@ -1,0 +1,41 @@
+"""`rotator adopt`: takes the version that is in the store today under management. Makes and removes nothing."""
+
+from __future__ import annotations
+
+from rotator.adoption import adopt as take_over
+from rotator.app import heads, items
+from rotator.app.chainwatch import see_that_change_is_allowed
+from rotator.app.house import House, Use
+from rotator.app.results import Remark
+from rotator.app.rotating import Rotated
+from rotator.app.usage import UsageFault
+from rotator.by_hand import settled
+from rotator.errors import Refused
+from rotator.timing import spell_moment
+
+
+def adopt(house: House, name: str, key_id: str | None) -> Rotated:
+    """Stage, prove and write down what consumers read. key_id: which it is at the issuer; None: find out.
+
+    Raises UsageFault (2) when several could be it, or the one that was named is not there; Refused, Unproved and what
+    the ports raise otherwise.
+    """
+    (credential,) = house.chosen([name])
+    see_that_change_is_allowed(house, "adopt")
+    house.need_secrets([credential])
+    kit, started = house.kit(credential, Use.CHANGE), house.clock.now()
+    try:
+        rotation = take_over(kit, settled(kit), key_id)
+    except Refused as refused:
+        if refused.code == "which_key":
+            raise UsageFault(refused.message, hint=refused.hint) from None
+        raise
+    heads.publish(house.ledger(), {credential.store: kit.store.staging}, house.clock)
+    item = {**items.rotation(name, rotation, credential.path), "started_at": items.moment(started)}
+    version = kit.ledger.tracked(name)
+    ends = (
+        next((one.expires_at for one in version.versions if one.key_id == rotation.key_id), None) if version else None
+    )
+    said = f"It works until {spell_moment(ends)}" if ends is not None else "Its end is not known"
+    remark = Remark(name, f"{said}; rotator replaces it in time, and ends it then.")
+    return Rotated((item,), (remark,), (), {name: house.place(credential)}, 0)

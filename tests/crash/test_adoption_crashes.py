@@ -1,0 +1,134 @@
+"""Adoption: what consumers read is proved and becomes ours, and a death at any call leaves them with what works."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+from rotator.adoption import adopt
+from rotator.by_hand import settled
+from rotator.errors import Refused, RotatorError, Unproved
+from rotator.event import EventName
+from rotator.model import Origin, Procedure, Reason, VersionState
+from rotator.secret import Fields, Secret
+from tests.fakes.memory_issuer import Held
+from tests.fakes.tape import Crash
+from tests.fakes.world import APP, DAY, HOUR, MINUTE, PATH, State, World, credential
+
+
+def found(world: World, *, names_key: bool = False) -> Held:
+    """Let somebody put a secret of his into the store, as it was before rotator came."""
+    held = world.issuer.foreign(APP)
+    fields: dict[str, str | Secret] = {"client_id": APP, "client_secret": held.value, "their_own": "kept"}
+    if names_key:
+        fields["key_id"] = held.key_id
+    world.store.consumers.write(PATH, Fields(fields), 0)
+    return held
+
+
+def adopted(state: State, key_id: str | None = None) -> None:
+    kit = state.kit()
+    adopt(kit, settled(kit), key_id)
+
+
+def test_what_consumers_read_becomes_ours_in_one_write_and_is_replaced_and_ended_like_ours() -> None:
+    world = World(credential())
+    state, held = world.state(), found(world)
+    made = len(world.issuer.mutations)
+    adopted(state)
+    fields = world.main()
+    assert fields is not None and fields.text("key_id") == held.key_id and fields.text("their_own") == "kept"
+    assert fields.secret("client_secret") == held.value and fields.text("expires_at")
+    assert world.store.consumers.read(PATH).version == 2 and len(world.issuer.mutations) == made
+    (version,) = [one for one in state.ledger.versions.values() if one.state is VersionState.CURRENT]
+    assert (version.origin, version.expires_at) == (Origin.ADOPTED, held.expires_at)
+    (event,) = state.events(EventName.CREDENTIAL_ADOPTED)
+    assert event["key_id"] == held.key_id
+    state.visit()
+    assert world.main_key() == held.key_id, "it is not due yet"
+    world.advance(160 * DAY)
+    state.visit()
+    assert world.main_key() != held.key_id
+    world.advance(2 * DAY)
+    world.violations.clear()
+    state.visit()
+    assert not held.lives(world.clock.now()) and held.removed_at is not None
+
+
+def test_a_death_at_any_call_leaves_consumers_with_what_works_and_it_can_be_asked_again() -> None:
+    world = World(credential())
+    state = world.state()
+    found(world)
+    state.tape.crossings = 0
+    adopted(state)
+    total = state.tape.crossings
+    assert total > 20
+    for point in range(total):
+        world = World(credential(quarantine=MINUTE))
+        state, held = world.state(), found(world)
+        state.tape.crossings, state.tape.die_at = 0, point
+        with pytest.raises(Crash):
+            adopted(state)
+        state.tape.die_at, state.tape.dead = None, False
+        assert world.works(world.main())
+        world.advance(MINUTE)
+        with suppress(RotatorError):
+            adopted(state)
+        kit = state.kit()
+        tracked = kit.ledger.tracked(world.credential.name)
+        if tracked is not None and tracked.rotation is not None:
+            state.visit()
+        world.settle(state)
+        assert held.removed_at is None or world.works(world.main()), point
+        world.check(quiet=True)
+
+
+def test_the_document_or_the_person_says_which_key_it_is_and_several_are_named() -> None:
+    world = World(credential())
+    state, held = world.state(), found(world)
+    other = world.issuer.foreign(APP)
+    with pytest.raises(Refused) as refused:
+        adopted(state)
+    assert refused.value.code == "which_key"
+    assert held.key_id in refused.value.message and other.key_id in refused.value.message
+    with pytest.raises(Refused, match="there is no nowhere"):
+        adopted(state, "nowhere")
+    adopted(state, held.key_id)
+    assert world.main_key() == held.key_id
+    world = World(credential())
+    state, held = world.state(), found(world, names_key=True)
+    world.issuer.foreign(APP)
+    adopted(state)
+    assert world.main_key() == held.key_id
+
+
+def test_what_does_not_work_is_absent_or_is_ours_is_not_adopted() -> None:
+    world = World(credential())
+    state = world.state()
+    with pytest.raises(Refused) as refused:
+        adopted(state)
+    assert refused.value.code == "no_document"
+    held = found(world)
+    world.issuer.remove(APP, held.key_id)
+    with pytest.raises(Unproved, match="does not pass"):
+        adopted(state)
+    world = World(credential())
+    state = world.state()
+    state.visit()
+    with pytest.raises(Refused) as refused:
+        adopted(state)
+    assert refused.value.code == "already_managed"
+
+
+def test_a_single_slot_is_adopted_without_a_gap() -> None:
+    world = World(credential(accept_gap=True), procedure=Procedure.READ_BACK)
+    state = world.state()
+    held = found(world)
+    world.advance(HOUR)
+    adopted(state)
+    fields = world.main()
+    assert fields is not None and fields.secret("client_secret") == held.value and fields.text("key_id")
+    assert world.slot is not None and not world.slot.asked
+    rotation = next(iter(state.ledger.rotations.values()))
+    assert rotation.reason is Reason.ADOPTED
