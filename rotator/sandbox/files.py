@@ -233,8 +233,9 @@ _OF_PARTNERS = """
       token_url: $issuer/api/id/v1/auth/token
       ca_file: ${folder}ca.pem
       client_auth: client_secret_basic
-      scope: reports.read
-      expect: {aud: api://screening-eagle, scope: [reports.read], signature: {jwks_url: $issuer/api/id/v1/keys}}
+      scope: reports.read projects.read
+      expect: {aud: api://screening-eagle, iss: "$issuer/api/id/v1", scope: [reports.read, projects.read],
+               signature: unverified}      # HS256: only the vendor has the key
 
   - name: netwrix-prod
     description: Netwrix Access Analyzer, production

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ class Identity:
     def __init__(self, directory: Directory, base_url: str) -> None:
         self._directory = directory
         self._keys = list(_process_keys())
+        self._own = secrets.token_bytes(32)
         self._certificates: dict[str, list[x509.Certificate]] = defaultdict(list)
         self.base_url = base_url
 
@@ -77,6 +79,10 @@ class Identity:
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return a JWT over `claims` by the key in use."""
         return _sign(claims, self._keys[0])
+
+    def seal(self, claims: Mapping[str, Any]) -> str:
+        """Return a JWT over `claims` by a key that never leaves (HS256, RFC 7518 section 3.2)."""
+        return jwt.encode(dict(claims), self._own, algorithm="HS256")
 
     def federated_token(self, app_id: str, lifetime: timedelta = timedelta(hours=1)) -> str:
         """Return what a workload's token file holds: proof of being `app_id`, by the sandbox's own cluster."""

@@ -91,11 +91,9 @@ def _graph(gate: Gate, graph: Graph) -> list[Path]:
 
 def _vendors(gate: Gate, vendors: Vendors) -> list[Path]:
     screening = Endpoint(Route.VENDOR_TOKEN, vendors.screening_token, vendors.screening_error)
-    keys = Endpoint(Route.KEYS, vendors.keys, vendors.screening_error)
     netwrix = Endpoint(Route.VENDOR_TOKEN, vendors.netwrix_token, vendors.netwrix_error)
     return [
         Path("/api/id/v1/auth/token", gate.open(screening), methods=["POST"]),
-        Path("/api/id/v1/keys", gate.open(keys), methods=["GET"]),
         Path("/api/v1/token", gate.open(netwrix), methods=["POST"]),
     ]
 

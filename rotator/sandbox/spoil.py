@@ -23,7 +23,7 @@ _BOMB_SIZE = 64 * 1024 * 1024
 _LONG = 600.0  # seconds that an endless answer lasts when nobody ends it
 _JSON = "application/json; charset=utf-8"
 _ESCAPES = "\x1b[31m\x1b]0;owned\x07\r\nset-cookie: owned=1\r\n\x00\u202e"
-_VALUES = ("secretText", "access_token", "refresh_token")
+_VALUES = ("secretText", "access_token", "id_token", "refresh_token")
 
 Transports = Mapping[tuple[str, int], asyncio.BaseTransport]
 

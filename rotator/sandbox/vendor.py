@@ -27,6 +27,7 @@ _REFRESH_LIFETIME = timedelta(hours=72)
 BY_A_PERSON = "made by hand"
 """What a person calls the secrets that he makes in a portal."""
 SCREENING_SCOPE = "reports.read"
+SCREENING_SCOPES = frozenset({SCREENING_SCOPE, "projects.read"})
 SCREENING_AUDIENCE = "api://screening-eagle"
 
 
@@ -117,7 +118,10 @@ class Vendors:
                 self._secrets[Vendor(one["vendor"]), one["client_id"]].append(held)
 
     def screening_token(self, call: Call) -> Reply:
-        """POST /api/id/v1/auth/token: Basic only, `scope` needed, a signed JWT."""
+        """POST /api/id/v1/auth/token: Basic only, scopes with spaces between, a JWT that only this vendor can verify.
+
+        Beside it come an id token and a refresh token, which a client of this grant has no use for.
+        """
         pair, form = call.basic(), call.form()
         if pair is None:
             raise Refusal(self.screening_error(401, "invalid_client"))
@@ -125,20 +129,25 @@ class Vendors:
             raise Refusal(self.screening_error(400, "unsupported_grant_type"))
         if not self._knows(Vendor.SCREENING_EAGLE, *pair):
             raise Refusal(self.screening_error(401, "invalid_client"))
-        if form.get("scope") != SCREENING_SCOPE:
+        scopes = form.get("scope", "").split(" ")
+        if not SCREENING_SCOPES.issuperset(scopes):
             raise Refusal(self.screening_error(400, "invalid_scope"))
         now = int(self._directory.now().timestamp())
         claims = {
             "iss": f"{self._identity.base_url}/api/id/v1",
             "aud": SCREENING_AUDIENCE,
             "sub": pair[0],
-            "scope": SCREENING_SCOPE,
+            "scp": " ".join(scopes),
             "iat": now,
             "exp": now + 1800,
             "sandbox": MARKER,
         }
-        token = self._identity.sign(claims)
-        return Reply(200, {"access_token": token, "token_type": "bearer", "expires_in": 1800, "scope": SCREENING_SCOPE})
+        body = {
+            "access_token": self._identity.seal(claims),
+            "id_token": self._identity.seal({**claims, "aud": pair[0]}),
+            "refresh_token": f"sandbox-refresh-{uuid.uuid4().hex}",
+        }
+        return Reply(200, {**body, "token_type": "bearer", "expires_in": 1800})
 
     def screening_error(self, status: int, code: str | None = None) -> Reply:
         """Return an error in the first vendor's words."""
@@ -168,10 +177,6 @@ class Vendors:
         """Return an error in the second vendor's words, which are RFC 6749's."""
         code = code or {401: "invalid_client", 429: "slow_down"}.get(status, "server_error")
         return Reply(status, {"error": code, "error_description": f"{code}: request refused"})
-
-    def keys(self, call: Call) -> Reply:
-        """GET /api/id/v1/keys: the first vendor's signing keys."""
-        return Reply(200, self._identity.jwks())
 
     def _knows(self, vendor: Vendor, client_id: str, text: str) -> bool:
         now = self._directory.now()

@@ -41,7 +41,7 @@ CREDENTIAL = """
       client_auth: client_secret_basic
       scope: reports.read
       ca_file: ca.pem
-      expect: {{aud: api://screening-eagle, scope: [reports.read], signature: {{jwks_url: {base}/api/id/v1/keys}}}}
+      expect: {{aud: api://screening-eagle, scope: [reports.read], signature: unverified}}
 """
 
 

@@ -239,12 +239,25 @@ def screening(sandbox: Sandbox, **changes: Any) -> ClientCredentialsProver:
         "expectations": Expectations(
             aud=(SCREENING_AUDIENCE,), scope=(SCREENING_SCOPE,), token_type="Bearer", min_lifetime=timedelta(minutes=5)
         ),
-        "signature": Signature.JWKS_URL,
-        "keys_url": f"{sandbox.base_url}/api/id/v1/keys",
+        "signature": Signature.UNVERIFIED,
         "ca_file": sandbox.ca_file,
         **changes,
     }
     return ClientCredentialsProver(ProofRequest(**request), CLOCK)
+
+
+def test_scopes_are_asked_with_spaces_and_found_in_a_token_that_nobody_else_can_verify(sandbox: Sandbox) -> None:
+    text = sandbox.vendors.issue(Vendor.SCREENING_EAGLE, CLIENT)
+    both = ("reports.read", "projects.read")
+    promised = Expectations(
+        aud=(SCREENING_AUDIENCE,), scope=both, iss=f"{sandbox.base_url}/api/id/v1", min_lifetime=timedelta(minutes=5)
+    )
+    verdict = prove(screening(sandbox, scope=" ".join(both), expectations=promised), CLIENT, text)
+    assert verdict.answer is Answer.PROVED, verdict.message
+    verdict = prove(screening(sandbox, expectations=promised), CLIENT, text)
+    assert (verdict.answer, verdict.code) == (Answer.UNFIT, "missing_scope"), verdict.message
+    verdict = prove(screening(sandbox, expectations=Expectations(aud=("api://other",))), CLIENT, text)
+    assert (verdict.answer, verdict.code) == (Answer.UNFIT, "wrong_audience"), verdict.message
 
 
 def test_a_secret_full_of_awkward_characters_passes_through_a_basic_header(sandbox: Sandbox) -> None:
