@@ -21,7 +21,7 @@ POLICY: dict[str, Any] = {"lifetime": 3 * DAY, "rotate_before": DAY, "grace": HO
 
 
 def by_hand() -> tuple[World, State]:
-    world = World(credential(by_hand="It is made by hand.", **POLICY))
+    world = World(credential(by_hand="It is made by hand.", labelled=False, **POLICY))
     return world, world.state()
 
 

@@ -23,10 +23,11 @@ from typing import NamedTuple
 from tests.mutants.ending import ENDING
 from tests.mutants.making import MAKING
 from tests.mutants.mutant import Edit, Mutant
+from tests.mutants.slots import SLOTS
 from tests.mutants.vendors import VENDORS
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("rotator", "tests", "pyproject.toml")
+COPIED = ("rotator", "tests", "docs", "pyproject.toml")
 AT_ONCE = 2
 PASSED, FAILED = 0, 1
 """Exit statuses of pytest; every other one means that the tests did not run."""
@@ -49,7 +50,9 @@ class Verdict(NamedTuple):
 
 def main(words: list[str]) -> int:
     """Run them and print a table."""
-    chosen = [one for one in (*MAKING, *ENDING, *VENDORS) if not words or any(word in one.name for word in words)]
+    chosen = [
+        one for one in (*MAKING, *ENDING, *SLOTS, *VENDORS) if not words or any(word in one.name for word in words)
+    ]
     wanted = tuple(dict.fromkeys(test for one in chosen for test in one.tests))
     print(f"{len(chosen)} mutants; first {len(wanted)} test files without any", flush=True)
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:

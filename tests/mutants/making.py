@@ -27,7 +27,7 @@ MAKING = (
         "repeat without a look",
         "after an unknown outcome nothing is repeated before it was looked",
         "lifecycle.py",
-        ("        settle_creation(run)\n        create(run)\n", "        create(run)\n"),
+        ("        settle_creation(run)\n        if run.trouble", "        if run.trouble"),
         tests=(BAD_DAYS,),
     ),
     mutant(
@@ -109,7 +109,7 @@ MAKING = (
     mutant(
         "prove what is remembered",
         "what is proved and promoted is the copy that was read back",
-        "lifecycle.py",
+        "candidate.py",
         ("    if run.claim.staged_values() != values:", "    if values != values:"),
         tests=(RECOVERY,),
     ),
@@ -168,18 +168,15 @@ MAKING = (
     mutant(
         "a faded candidate is promoted",
         "a candidate that nears its own end is not shown",
-        "lifecycle.py",
-        (
-            "            hindered = conflict_of(run, document) or _faded(run, run.claim.document.values)\n",
-            "            hindered = conflict_of(run, document)\n",
-        ),
+        "promotion.py",
+        ("        return changed or faded(run, run.claim.document.values)\n", "        return changed\n"),
         tests=(BAD_DAYS,),
     ),
     mutant(
         "too short is good enough",
         "a version that would be due at once is not shown",
         "lifecycle.py",
-        ("        if shortfall is not None:", "        if shortfall is None and version is None:"),
+        ("        if (shortfall := too_short(run)) is not None:", "        if (shortfall := too_short(run)) is run:"),
         tests=(BAD_DAYS,),
     ),
 )

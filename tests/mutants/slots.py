@@ -1,0 +1,79 @@
+"""Rules of issuers with a single slot, and of adoption, each broken once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant, mutant
+
+SLOTS_TESTS: Final = ("tests/crash/test_single_slot_crashes.py",)
+ADOPTION: Final = ("tests/crash/test_adoption_crashes.py",)
+
+SLOTS: Final[tuple[Mutant, ...]] = (
+    mutant(
+        "set what is not durable",
+        "the issuer is told the value that lies in the staging document",
+        "chosen.py",
+        ('    value = values.secret("client_secret")\n', "    value = kit.slot.choose()\n"),
+        tests=SLOTS_TESTS,
+    ),
+    mutant(
+        "no wait for a request that is on its way",
+        "no second value is asked for while a request may still take effect",
+        "single_slot.py",
+        ("    if left > _NOTHING:\n", "    if left < _NOTHING:\n"),
+        tests=SLOTS_TESTS,
+    ),
+    mutant(
+        "a value is dropped when the store is away",
+        "a value that exists nowhere else is offered to the staging area again",
+        "single_slot.py",
+        ("        run.claim.keep(**", "        run.claim.publish(**"),
+        tests=SLOTS_TESTS,
+    ),
+    mutant(
+        "no rehearsal",
+        "the way to the staging area is tried before a value is made that is shown once",
+        "single_slot.py",
+        ("        _rehearse(run)\n", "        pass\n"),
+        tests=SLOTS_TESTS,
+    ),
+    mutant(
+        "a late change is not noticed",
+        "what the issuer has in the end is what consumers read",
+        "single_slot.py",
+        (
+            "    if not _found_another(run):\n        return False\n    event",
+            "    if run:\n        return False\n    event",
+        ),
+        tests=SLOTS_TESTS,
+    ),
+    mutant(
+        "what somebody wrote is written over though it works",
+        "with a single slot the value that works stays",
+        "promotion.py",
+        ("    if theirs is Answer.PROVED:\n", "    if theirs is None:\n"),
+        tests=SLOTS_TESTS,
+    ),
+    mutant(
+        "nobody accepted the gap",
+        "a value that is shown once is made only where the policy accepts a gap",
+        "planner.py",
+        ("    return procedure is Procedure.BLIND or reason not in", "    return False and reason not in"),
+        tests=("tests/integration/test_single_slot_vendors.py",),
+    ),
+    mutant(
+        "adopt what does not work",
+        "what is adopted was proved",
+        "adoption.py",
+        ("    if verdict.answer is Answer.PROVED:\n", "    if verdict:\n"),
+        tests=ADOPTION,
+    ),
+    mutant(
+        "remove what was to be adopted",
+        "what is not adopted is left as it was",
+        "candidate.py",
+        ("    if run.rotation.reason is Reason.ADOPTED:\n        told", "    if not kit:\n        told"),
+        tests=ADOPTION,
+    ),
+)
