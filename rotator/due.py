@@ -71,6 +71,8 @@ class Due(NamedTuple):
 
 def _interrupted(due: Due) -> str:
     assert isinstance(due.asked, Rotation)
+    if due.asked.promote_at is not None and due.at >= due.asked.promote_at:
+        return "the next version is proved and waits until then (policy.prepare)"
     return f"rotation {due.asked.id} stopped at {due.asked.phase}; it is finished or undone first"
 
 

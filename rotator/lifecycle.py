@@ -122,13 +122,13 @@ def begin(
 
 
 def live(run: Run) -> Rotation:
-    """Go on from the phase in which the rotation stands, until it is over.
+    """Go on from the phase in which the rotation stands, until it is over, or prepared for later.
 
     Raises what hinders it without deciding it: Transient, Denied, and others that a later run can overcome. The
     rotation then stays where it is.
     """
     rows = LIFE[run.rotation.procedure].rows
-    while not run.rotation.phase.final:
+    while not (run.rotation.phase.final or run.waits):
         before = run.rotation.phase
         rows[before].act(run)
         if run.rotation.phase not in rows[before].leads_to:

@@ -51,7 +51,8 @@ class Window:
 class Policy:
     """How long versions live and how they are replaced.
 
-    accept_gap: a moment without a valid version may come at any time where the issuer has a single slot.
+    accept_gap: a moment without a valid version may come at any time where the issuer has a single slot. prepare: so
+    long before it is shown the next version is made and proved; None: right before.
     """
 
     lifetime: timedelta
@@ -63,6 +64,7 @@ class Policy:
     quarantine: timedelta = timedelta(seconds=60)
     max_creations: int = 12
     accept_gap: bool = False
+    prepare: timedelta | None = None
     alert_before: tuple[timedelta, ...] = (timedelta(days=14), timedelta(days=7), timedelta(days=1))
 
 
@@ -198,7 +200,8 @@ class Rotation:
     """One run that replaces the current version of `credential`.
 
     seq grows by one per rotation of a credential, epoch by one per claim of its staging document. attempt counts
-    creations of this rotation, from 1. base_version: the version of the consumer document when it began.
+    creations of this rotation, from 1. base_version: the version of the consumer document when it began. promote_at: it
+    is prepared, and shown then; None: as soon as it is proved.
     """
 
     id: str
@@ -222,6 +225,7 @@ class Rotation:
     finished_at: datetime | None = None
     error: Trouble | None = None
     procedure: Procedure = Procedure.OVERLAP
+    promote_at: datetime | None = None
 
 
 class Origin(StrEnum):

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from rotator.due import Action, Due
 from rotator.event import EventName
 from rotator.model import Credential, VersionState
-from rotator.planner import NO_JITTER, current_version, next_action, retry_at, why_idle
+from rotator.planner import NO_JITTER, begins_at, current_version, next_action, prepared_until, retry_at, why_idle
 from rotator.ports import Tracked
 from rotator.timing import plus, spell, spell_moment
 
@@ -83,7 +83,7 @@ def outlook(
         return Outlook(State.EXPIRED, due)
     if tracked.state.paused_at is not None:
         return Outlook(State.PAUSED, due)
-    if tracked.rotation is not None:
+    if tracked.rotation is not None and prepared_until(tracked, now) is None:
         return Outlook(State.ROTATING, due)
     if credential is None:
         return Outlook(State.UNKNOWN, due)
@@ -146,7 +146,7 @@ def wake_at(credential: Credential, tracked: Tracked | None, now: datetime, jitt
     due = next_action(credential, tracked, now, jitter)
     moments = [plus(now, LONGEST_SLEEP)]
     if due is not None and due.action is not Action.REMIND:
-        moments.append(due.at)
+        moments.append(begins_at(credential, tracked, due))
     if tracked is not None:
         moments.extend(at for _, at in _thresholds(credential, tracked) if at > now)
         heartbeat = heartbeat_at(credential, tracked, now)

@@ -22,7 +22,18 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from rotator.due import Action, Due, Hold
-from rotator.model import Credential, Origin, Policy, Procedure, Reason, RetireMode, Version, VersionState, Window
+from rotator.model import (
+    Credential,
+    Origin,
+    Phase,
+    Policy,
+    Procedure,
+    Reason,
+    RetireMode,
+    Version,
+    VersionState,
+    Window,
+)
 from rotator.ports import Tracked
 from rotator.timing import LONGEST_RETRY, fraction, plus, spell_moment
 from rotator.windows import last_opening_before, opening_at
@@ -117,6 +128,27 @@ def must_ask(credential: Credential, tracked: Tracked | None, reason: Reason) ->
     return procedure is Procedure.BLIND or reason not in (Reason.REQUESTED, Reason.EXPIRED, Reason.REFUSED)
 
 
+def prepared_until(tracked: Tracked, now: datetime) -> datetime | None:
+    """Return until when a next version waits that is proved already; None when there is none, or it need not wait."""
+    rotation = tracked.rotation
+    if rotation is None or rotation.phase is not Phase.PROVED or tracked.request is not None:
+        return None
+    return rotation.promote_at if rotation.promote_at is not None and now < rotation.promote_at else None
+
+
+def begins_at(credential: Credential, tracked: Tracked | None, due: Due) -> datetime:
+    """Return when a rotation begins whose version is to be shown at `due.at`: earlier, where it is prepared.
+
+    What waits for a grace has no slot before, and what a person asked for, or has expired, waits for nothing.
+    """
+    ahead = credential.policy.prepare
+    procedure = (tracked.state.procedure if tracked is not None else None) or credential.procedure
+    by_age = due.action is Action.ROTATE and due.reason in (Reason.NEAR_EXPIRY, Reason.MAX_AGE)
+    if ahead is None or not by_age or procedure.single_slot or due.hold is Hold.GRACE:
+        return due.at
+    return plus(due.at, -ahead)
+
+
 def retry_at(tracked: Tracked, now: datetime) -> datetime | None:
     """Return until when no attempt may be made; None when one may be made now."""
     until = tracked.state.not_before
@@ -139,8 +171,9 @@ class _Look(NamedTuple):
 
 def _interrupted(look: _Look) -> datetime | None:
     """A rotation is unfinished: recovery comes before anything else."""
-    rotation = look.tracked.rotation if look.tracked else None
-    return min(rotation.started_at, look.now) if rotation else None
+    if look.tracked is None or (rotation := look.tracked.rotation) is None:
+        return None
+    return prepared_until(look.tracked, look.now) or min(rotation.started_at, look.now)
 
 
 def _requested(look: _Look) -> datetime | None:
@@ -229,8 +262,8 @@ def _rotation(look: _Look, jitter: timedelta) -> Due | None:
         if look.credential.procedure is not Procedure.OVERLAP and must_ask(look.credential, look.tracked, reason):
             return _due(look, reason, since, since, Hold.GAP)
         if urgency is _Urgency.AT_ONCE:
-            hold = Hold.NOTHING if look.retry is None else Hold.RETRY
-            return _due(look, reason, since, look.retry or since, hold)
+            hold = Hold.NOTHING if look.retry is None or look.retry <= since else Hold.RETRY
+            return _due(look, reason, since, max(look.retry or since, since), hold)
         if first is None or since < first[0]:
             first = since, reason, urgency
     if first is None:

@@ -96,6 +96,12 @@ class Run:
         self.rotation = replace(self.rotation, **facts)  # type: ignore[arg-type]
         return self.rotation
 
+    @property
+    def waits(self) -> bool:
+        """Say whether it is proved, and prepared for later."""
+        at = self.rotation.promote_at
+        return self.rotation.phase is Phase.PROVED and at is not None and self.kit.clock.now() < at
+
     def unsettled(self) -> tuple[Intent, ...]:
         """Return the intents of this rotation whose outcome nobody wrote down."""
         mine = self.kit.ledger.unsettled(self.kit.credential.name)

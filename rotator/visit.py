@@ -22,12 +22,14 @@ from rotator.endings import (
     retire,
 )
 from rotator.errors import Broken, Busy, NoFreeSlot, Refused, RotatorError, Transient, Unproved
+from rotator.event import EventName
 from rotator.kit import Kit
 from rotator.lifecycle import begin, live
 from rotator.model import (
     Origin,
     Phase,
     Reason,
+    Request,
     RetireMode,
     Rotation,
     RotationOutcome,
@@ -36,7 +38,7 @@ from rotator.model import (
     VersionState,
 )
 from rotator.outlook import heartbeat_at
-from rotator.planner import must_ask, next_rotation, retirements
+from rotator.planner import begins_at, must_ask, next_rotation, prepared_until, retirements
 from rotator.ports import Answer, Tracked, Verdict
 from rotator.proving import control, prove_current, silence
 from rotator.recovery import resume
@@ -85,6 +87,10 @@ class Visit:
             erase_remains(self.kit)
         tracked = reconcile(self.kit, scene)
         dead = self._is_dead(tracked, scene)
+        if prepared_until(tracked, self.kit.clock.now()) is not None:
+            if dead:  # what is prepared need not wait any longer
+                self._promote_prepared(scene)
+            return
         if dead:  # without a successor that works nothing is retired, and what waits to be must not keep others waiting
             put_off_retiring(self.kit)
             if self._back_to_the_one_before(tracked, scene):
@@ -112,11 +118,30 @@ class Visit:
     # -------------------------------------------------------------------------------------------------------- finish
 
     def _finish(self, scene: Scene) -> Scene:
-        run = resume(self.kit, self.kit.ledger.tracked(self.kit.credential.name), scene)
+        tracked = self.kit.ledger.tracked(self.kit.credential.name)
+        if tracked is not None and prepared_until(tracked, self.kit.clock.now()) is not None:
+            return scene
+        run = resume(self.kit, tracked, scene)
         if run is None:
             return scene
+        if run.waits and tracked is not None and tracked.request is not None:
+            self._answer(run, tracked.request)
         self._live(run)
         return read(self.kit)
+
+    def _answer(self, run: Run, request: Request) -> None:
+        """Let the prepared version be what somebody asks for; in an emergency another one is made afterwards."""
+        run.put(promote_at=None)
+        if not request.emergency:
+            event = run.event(EventName.ROTATION_STARTED, reason=Reason.REQUESTED.value)
+            told = replace(event, detail=request.note or "what was prepared is promoted")
+            self.kit.ledger.record(told, run.rotation, replace(request, answered_by=run.rotation.id))
+
+    def _promote_prepared(self, scene: Scene) -> None:
+        run = resume(self.kit, self._tracked(), scene)
+        if run is not None:
+            run.put(promote_at=None)
+            self._live(run)
 
     def _live(self, run: Run) -> None:
         """Go on to the end of a rotation. Raises why it was abandoned, too."""
@@ -210,7 +235,8 @@ class Visit:
         if kit.credential.by_hand:  # there is nobody to be asked for one
             return
         due = next_rotation(kit.credential, tracked, now, self.jitter)
-        if due is not None and due.at <= now and due.action is Action.ROTATE:
+        later = due.at if due is not None and due.at > now else None
+        if due is not None and begins_at(kit.credential, tracked, due) <= now and due.action is Action.ROTATE:
             reason = due.reason
         elif dead and not must_ask(kit.credential, tracked, Reason.REFUSED):
             reason = Reason.REFUSED
@@ -227,7 +253,11 @@ class Visit:
         self.reason = reason.value
         self._baseline(tracked, scene)
         on_behalf = kit if request is None else replace(kit, actor=request.actor)
-        self._live(begin(on_behalf, scene, reason, request=request))
+        run = begin(on_behalf, scene, reason, request=request)
+        run.put(promote_at=None if reason is Reason.REFUSED else later)
+        self._live(run)
+        if run.waits:
+            return
         self.warning, self.unproved = None, False  # was said of the version that is replaced now
         after = self._tracked()
         if any(one.at <= kit.clock.now() for one in retirements(kit.credential, after, kit.clock.now())):

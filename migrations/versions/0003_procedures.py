@@ -1,4 +1,4 @@
-"""What issuers with a single slot need: by which procedure a rotation goes."""
+"""By which procedure a rotation goes, and until when one that is prepared waits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ down_revision = "0002"
 STATEMENTS = (
     "ALTER TABLE credentials ADD COLUMN procedure TEXT",
     "ALTER TABLE rotations ADD COLUMN procedure TEXT",
+    "ALTER TABLE rotations ADD COLUMN promote_at INTEGER",
 )
 
 

@@ -116,6 +116,7 @@ rotations = Table(
     _whole("finished_at"),
     _text("error"),  # a Trouble, as JSON
     _text("procedure"),  # NULL: overlap
+    _whole("promote_at"),
     Index("uq_rotations_id", "id", unique=True),
     Index("ix_rotations_credential", "credential", "phase"),
     Index("uq_rotations_unfinished", "credential", unique=True, sqlite_where=text(UNFINISHED)),

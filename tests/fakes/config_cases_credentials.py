@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.config_files import LATER, NOT_A_DURATION, PROVIDERS, STORES, TWO, credential, document, policy, verify
+from tests.fakes.config_files import NOT_A_DURATION, PROVIDERS, STORES, TWO, credential, document, policy, verify
 
 AT = "credentials[0]"
 OF_A_PROBE = "This proof is of kind http_probe; leave the key out, or say another `verify.kind`."
@@ -295,11 +295,19 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "a duration without end": (policy("lifetime: §99999999999w"), [f"{AT}.policy.lifetime: longer than 36500d"]),
+    "a next version that is prepared too early": (
+        policy("lifetime: 90d, rotate_before: 30d, prepare: §60d"),
+        [
+            (
+                f"{AT}.policy.prepare: 60d is not less than the 60d between two rotations\n"
+                "  The next version would be made before the last one is shown. Use less."
+            ),
+        ],
+    ),
     "policies that come later": (
-        policy("retire: §when_unused, prepare: §24h"),
+        policy("retire: §when_unused"),
         [
             f"{AT}.policy.retire: `when_unused` comes with a later release",
-            f"{AT}.policy.prepare: {LATER}",
         ],
     ),
     "windows": (

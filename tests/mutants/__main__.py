@@ -27,7 +27,7 @@ from tests.mutants.slots import SLOTS
 from tests.mutants.vendors import VENDORS
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("rotator", "tests", "docs", "pyproject.toml")
+COPIED = ("rotator", "tests", "docs", "migrations", "pyproject.toml")
 AT_ONCE = 2
 PASSED, FAILED = 0, 1
 """Exit statuses of pytest; every other one means that the tests did not run."""

@@ -256,6 +256,12 @@ def _times(entry: Entry, policy: PolicySection) -> Iterator[Pending]:
     yield from _shorter(entry, "rotate_before", policy.rotate_before, "lifetime", policy.lifetime, hint)
     hint = "The old secret would expire before its grace ends."
     yield from _shorter(entry, "grace", policy.grace, "rotate_before", policy.rotate_before, hint)
+    path, waits = ("policy", "prepare"), policy.lifetime - policy.rotate_before
+    if policy.prepare is not None and policy.prepare >= waits and entry.sound.knows(path):
+        message = (
+            f"{format_duration(policy.prepare)} is not less than the {format_duration(waits)} between two rotations"
+        )
+        yield entry.fault(path, message, "The next version would be made before the last one is shown. Use less.")
 
 
 def _shorter(

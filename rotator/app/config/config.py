@@ -193,5 +193,6 @@ def policy(section: PolicySection) -> model.Policy:
         quarantine=section.quarantine,
         max_creations=section.max_creations,
         accept_gap=section.accept_gap,
+        prepare=section.prepare,
         alert_before=section.alert_before,
     )

@@ -22,7 +22,6 @@ from rotator.app.config.parts import (
     FieldName,
     Guid,
     LabelKey,
-    Later,
     Name,
     Parsed,
     ParsedHere,
@@ -132,8 +131,8 @@ class PolicySection(Section):
     """Rotations start only here, unless a secret would die."""
     accept_gap: Truth = False
     """Accept a moment without a valid secret where the issuer has a single slot; else a person starts each rotation."""
-    prepare: Later = None
-    """Prove the next version long before it is promoted; comes with a later release."""
+    prepare: PositiveDuration | None = None
+    """Make and prove the next version so long before it is promoted."""
     quarantine: Duration = timedelta(seconds=60)
     """How long a request already sent may still take effect."""
     max_creations: Count = 12

@@ -22,8 +22,6 @@ from rotator.app.config.requests import Line, Place
 from rotator.app.config.systems import AnyProvider
 from rotator.app.config.values import Copy, Hours, format_days, format_duration, format_hours
 
-_LATER = {"prepare"}
-
 
 def effective(config: Config) -> dict[str, Any]:
     """Return the whole configuration with defaults laid under and paths absolute; loading it again gives the same."""
@@ -75,7 +73,7 @@ def _endpoints(provider: AnyProvider) -> dict[str, str]:
 
 
 def _shown(section: Section) -> dict[str, Any]:
-    names = [name for name in type(section).model_fields if name not in _LATER]
+    names = list(type(section).model_fields)
     return {key_of(type(section), name): _plain(getattr(section, name)) for name in names}
 
 
