@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotator.app.config import described as said
@@ -22,15 +24,21 @@ Fetching = Callable[[Reference], Callable[[], Secret]]
 _ANY_SUCCESS = frozenset(range(200, 300))
 
 
-def described(name: str, section: said.HttpProvider, fetching: Fetching, clock: Clock) -> Provider:
-    """Return the provider that one description makes. fetching: gives what fetches a secret, anew each time."""
+def described(
+    name: str, section: said.HttpProvider, fetching: Fetching, clock: Clock, folder: Path | None = None
+) -> Provider:
+    """Return the provider that one description makes. fetching: gives what fetches a secret, anew each time.
+
+    folder: where all processes of one state look when the vendor was asked last.
+    """
+    pace = None if folder is None or section.rate is None else folder / f".pace-{name}"
     if section.procedure.single_slot:
         from rotator.providers.described_slot import DescribedSlot
 
-        return DescribedSlot(_single_slot(name, section, fetching), clock)
+        return DescribedSlot(replace(_single_slot(name, section, fetching), pace_file=pace), clock)
     from rotator.providers.described import DescribedProvider
 
-    return DescribedProvider(_side_by_side(name, section, fetching), clock)
+    return DescribedProvider(replace(_side_by_side(name, section, fetching), pace_file=pace), clock)
 
 
 def realm(name: str, section: KeycloakProvider, fetching: Fetching, clock: Clock) -> Provider:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -240,7 +241,8 @@ class House:
         if self._builder is None:
             from rotator.app.wiring import Parts
 
-            self._builder = (self._make_builder or Parts)(self.clock, self.resolver)
+            ours = partial(Parts, folder=self.database.parent)
+            self._builder = (self._make_builder or ours)(self.clock, self.resolver)
         return self._builder
 
     def store(self, name: str, use: Use) -> Store:

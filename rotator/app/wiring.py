@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -76,10 +76,11 @@ class Builder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Makes the parts that the configuration describes."""
+    """Makes the parts that the configuration describes. folder: where the state is, for what its processes share."""
 
     clock: Clock
     resolver: Resolver
+    folder: Path | None = field(default=None, kw_only=True)
 
     def store(self, name: str, section: AnyStore, key: Secret | None) -> Store:
         """Return a store, not yet connected. key: of an embedded one."""
@@ -139,7 +140,7 @@ class Parts:
             return realm(name, section, self.fetching, self.clock)
         from rotator.app.describing import described
 
-        return described(name, section, self.fetching, self.clock)
+        return described(name, section, self.fetching, self.clock, self.folder)
 
     def entra_settings(self, name: str, section: EntraProvider) -> EntraSettings:
         """Return what an Entra provider is told."""

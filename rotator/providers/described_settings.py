@@ -117,7 +117,8 @@ Auth = NoAuth | Bearer | Basic | Header | ClientCredentials
 class Vendor:
     """How one vendor is reached. name: as configured, for messages.
 
-    gap: the least time between two requests, None: there is none. timeout: for one request, whole.
+    gap: the least time between two requests, None: there is none. pace_file: where all processes look when the last one
+    was made; None: only this one counts. timeout: for one request, whole.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Vendor:
     auth: Auth
     errors: tuple[ErrorRule, ...] = ()
     gap: timedelta | None = None
+    pace_file: Path | None = None
     timeout: timedelta = timedelta(seconds=10)
     ca_file: Path | None = None
     proxy: str | None = None

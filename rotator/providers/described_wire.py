@@ -16,6 +16,7 @@ from rotator.providers.described_settings import Basic, Bearer, Call, ClientCred
 from rotator.secret import Secret
 from rotator.wire.exchange import Body, Deadline, GuardedTransport, Reply, TransportFor, Unanswered, exchange, trust
 from rotator.wire.filling import filled, filled_path
+from rotator.wire.pace import Pace
 from rotator.wire.strictly import NotJson, read_object
 
 _LEAST_LEFT: Final = timedelta(seconds=60)
@@ -30,8 +31,7 @@ class Wire:
         """Prepare. transport: how a request travels; None: over TLS, guarded."""
         self._said, self._clock = said, clock
         self._transport = transport or self._guarded
-        self._pace = threading.Lock()
-        self._last: Instant | None = None
+        self._pace = Pace(said.gap, clock, said.pace_file)
         self._login = threading.Lock()
         self._token: tuple[Secret, Instant, timedelta] | None = None
 
@@ -74,7 +74,7 @@ class Wire:
                 f"A header for {self._said.name} would hold characters that no header may.", hint="Look at `headers`."
             )
         headers |= self._authorization()
-        self._keep_pace()
+        self._pace.keep()
         return exchange(self._transport(Deadline(self._clock, self._said.timeout)), call.method, url, headers, body)
 
     def _guarded(self, deadline: Deadline) -> GuardedTransport:
@@ -85,16 +85,6 @@ class Wire:
         if call.json is not None:
             return Body.json(filled(call.json, values))
         return Body.form(urlencode(filled(call.form, values)).encode()) if call.form else None
-
-    def _keep_pace(self) -> None:
-        """Wait until the next request may be sent. The lock is held meanwhile, so that all take their turn."""
-        if self._said.gap is None:
-            return
-        with self._pace:
-            since = elapsed(self._last, self._clock.instant()) if self._last is not None else None
-            if since is not None and since < self._said.gap:
-                self._clock.wait(self._said.gap - since)
-            self._last = self._clock.instant()
 
     def _authorization(self) -> Mapping[str, str]:
         match self._said.auth:

@@ -204,6 +204,21 @@ def test_a_request_that_takes_effect_after_the_proofs_is_noticed_and_shown() -> 
     world.check(quiet=True)
 
 
+def test_a_change_right_after_the_promotion_is_read_and_shown_too() -> None:
+    world, state = prepare(Procedure.READ_BACK, "replaced_in_time")
+
+    def replaced_behind_our_back(name: str) -> None:
+        if name == "consumers.write":
+            state.tape.after.clear()
+            world.issuer.foreign(APP)
+
+    state.tape.after.append(replaced_behind_our_back)
+    state.visit()
+    assert world.works(world.main())
+    world.settle(state)
+    world.check(quiet=True)
+
+
 def test_a_value_that_somebody_made_in_the_console_is_read_and_shown_when_consumers_have_none() -> None:
     world, state = prepare(Procedure.READ_BACK, "asked_for")
     world.issuer.foreign(APP)
