@@ -304,4 +304,4 @@ def test_what_somebody_wrote_meanwhile_stays_when_it_works_and_not_when_it_is_de
         state.tape.after.append(edit)
         report = state.visit()
         assert world.works(world.main())
-        assert (report.outcome is RotationOutcome.PROMOTED) is not works
+        assert report.outcome is (RotationOutcome.PARKED if works else RotationOutcome.PROMOTED)
