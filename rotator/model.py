@@ -33,6 +33,7 @@ class RetireMode(StrEnum):
     """What ends the life of a version that was replaced."""
 
     AFTER_GRACE = "after_grace"  # we retire it when its grace is over
+    WHEN_UNUSED = "when_unused"  # we do, when its grace is over and its issuer saw nobody use it; at its end at last
     LET_EXPIRE = "let_expire"  # nobody does: the issuer's own end of validity
     MANUAL = "manual"  # a person, with `rotator retire`
 
@@ -141,6 +142,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     REQUESTED = "requested"
     GRACE_OVER = "grace_over"
+    UNUSED = "unused"
     EMERGENCY = "emergency"
     ABANDONED = "abandoned"
     PROVED = "proved"

@@ -128,6 +128,17 @@ class Slot(Protocol):
         """Return the value that is there now. Repeatable. Raises Transient, Denied, and Refused with `unreadable`."""
 
 
+@runtime_checkable
+class SignInActivity(Protocol):
+    """What an issuer saw of the use of its versions, beside the `Provider` of the same issuer."""
+
+    def last_used(self, application: str) -> Mapping[str, datetime]:
+        """Return when each version was last used, by key id. Repeatable; it may lag by hours, and lack some.
+
+        Raises Denied when it may not be seen, and what `Provider.list` raises.
+        """
+
+
 # ----------------------------------------------------------------------------------------------------------- stores
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.document import client_in, ours_in, provable
+from rotator.drain import is_drained
 from rotator.due import Action
 from rotator.endings import (
     begin_grace_anew,
@@ -51,6 +52,8 @@ from rotator.timing import spell_moment
 
 BECAUSE_OF_TIME: Final = (Reason.NEAR_EXPIRY, Reason.MAX_AGE, Reason.EXPIRED)
 """Reasons that a wrong clock can invent."""
+
+_BY_USE: Final = RetireMode.WHEN_UNUSED
 
 REFUSALS: Final = 3
 """So often in a row is the version in use refused before that is believed."""
@@ -221,10 +224,11 @@ class Visit:
                 left = grace_left(version, kit.credential.policy, scene)
                 if left is None:
                     begin_grace_anew(kit, version, scene)
-                elif left <= timedelta(0):
+                elif left <= timedelta(0) and (kit.credential.policy.retire is not _BY_USE or is_drained(kit, version)):
                     ending.append(version)
         if ending:
-            reason = Reason.EMERGENCY if hurry or any(cut_short(kit, one) for one in ending) else Reason.GRACE_OVER
+            over = Reason.UNUSED if kit.credential.policy.retire is _BY_USE else Reason.GRACE_OVER
+            reason = Reason.EMERGENCY if hurry or any(cut_short(kit, one) for one in ending) else over
             self.retired += retire(kit, ending, reason.value)
             self.reason = self.reason or reason.value
 

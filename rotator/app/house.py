@@ -22,7 +22,8 @@ from rotator.app.actor import actor_of
 from rotator.app.choosing import choose
 from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
 from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
-from rotator.app.counting import Calls, CountedProvider, CountedSlot
+from rotator.app.counting import Calls, CountedProvider
+from rotator.app.extras import NONE, Extras, extras
 from rotator.app.installs import Installs
 from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, field_of, key_is_to_be_made, key_of, owners, require
@@ -32,7 +33,7 @@ from rotator.clock import Clock, SystemClock
 from rotator.errors import Busy, RotatorError, StateUnusable
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential
-from rotator.ports import Ledger, Progress, Prover, Provider, Slot, Store
+from rotator.ports import Ledger, Progress, Prover, Provider, Store
 from rotator.secret import Secret
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class House:
         self._holding = ExitStack()
         self._stores: dict[str, Store] = {}
         self._providers: dict[str, Provider] = {}
-        self._slots: dict[str, Slot] = {}
+        self._extras: dict[str, Extras] = {}
         self._provers: dict[str, Prover] = {}
         self._installs = Installs()
         self._writer: Writer | None = None
@@ -269,7 +270,7 @@ class House:
 
     def provider(self, name: str) -> Provider:
         """Return the provider of that name, whose lists are repeated when they fail by chance."""
-        from rotator.app.retry import Again, SteadyProvider, SteadySlot
+        from rotator.app.retry import Again, SteadyProvider
 
         with self._lock:
             if name not in self._providers:
@@ -277,8 +278,7 @@ class House:
                 self._opened.callback(made.close)
                 again = Again(self.clock, self.stop)
                 self._providers[name] = SteadyProvider(CountedProvider(made, name, lambda: self.calls), again)
-                if isinstance(made, Slot):
-                    self._slots[name] = SteadySlot(CountedSlot(made, name, lambda: self.calls), again)
+                self._extras[name] = extras(made, name, lambda: self.calls, again)
             return self._providers[name]
 
     def prover(self, credential: Credential) -> Prover:
@@ -366,9 +366,8 @@ class House:
     def _kit(
         self, credential: Credential, provider: Provider, store: Store, prover: Prover, ledger: Ledger, install: str
     ) -> Kit:
-        clock, slot = self.clock, self._slots.get(credential.provider)
-        who = self.actor, self.progress, self.pause
-        return Kit(credential, provider, store, prover, ledger, clock, install, *who, slot)
+        more, who = self._extras.get(credential.provider, NONE), (self.actor, self.progress, self.pause)
+        return Kit(credential, provider, store, prover, ledger, self.clock, install, *who, *more)
 
     def pause(self, duration: timedelta) -> None:
         """Wait. Raises Interrupted when the program is to stop."""

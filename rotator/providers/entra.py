@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rotator.clock import Clock, Instant, elapsed
@@ -20,7 +20,7 @@ from rotator.errors import Broken, Misconfigured, OutcomeUnknown, Refused, Rotat
 from rotator.finding import Finding
 from rotator.model import Procedure
 from rotator.ports import Issued, Listed, Listing, Retired
-from rotator.providers.entra_answers import GUID, Reply, listed
+from rotator.providers.entra_answers import GUID, Reply, listed, sign_in
 from rotator.providers.entra_errors import Doing, refused, two_are_the_limit
 from rotator.providers.entra_settings import EntraSettings
 from rotator.secret import Fields, Secret
@@ -33,6 +33,7 @@ T = TypeVar("T")
 _CREATE = Doing("create a secret", writes=True)
 _RETIRE = Doing("retire a secret", writes=True)
 _READ = Doing("read the application")
+_READ_USE = Doing("read the sign-in activity")
 _SELECT = ("id", "appId", "signInAudience", "passwordCredentials")
 _SPREADING = timedelta(minutes=2)  # so long Graph may call a secret unknown that it has just made
 _JOIN_PATIENCE = 5.0  # seconds
@@ -108,6 +109,10 @@ class EntraProvider:
                 code="bad_key_id",
             )
         return self._wait(lambda graph: self._retire(graph, application, key_id.lower()), _RETIRE)
+
+    def last_used(self, application: str) -> Mapping[str, datetime]:
+        """Return when each secret was last used, as far as Graph's report has it. It needs AuditLog.Read.All and P1."""
+        return self._wait(lambda graph: self._last_used(graph, application), _READ_USE)
 
     def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
         """Look at login, rights, application, policies and clock. Repeatable, changes nothing."""
@@ -227,6 +232,10 @@ class EntraProvider:
         personal = "PersonalMicrosoftAccount" in str(body.get("signInAudience"))
         self._known[application] = _Application(object_id.lower(), app_id.lower(), 2 if personal else None)
         return reply, body
+
+    async def _last_used(self, graph: Graph, application: str) -> Mapping[str, datetime]:
+        app_id = (await self._resolved(graph, application)).app_id
+        return dict(used for row in await graph.sign_ins(app_id) if (used := sign_in(row)) is not None)
 
     async def _is_full(self, graph: Graph, application: str) -> bool:
         try:

@@ -157,6 +157,15 @@ def listed(item: object) -> Listed | None:
     )
 
 
+def sign_in(row: object) -> tuple[str, datetime] | None:
+    """Return key id and time of the last use, by a row of appCredentialSignInActivity; None when it has none."""
+    if not isinstance(row, dict):
+        return None
+    key_id, activity = row.get("keyId"), row.get("signInActivity")
+    at = moment(activity.get("lastSignInDateTime")) if isinstance(activity, dict) else None
+    return (key_id.lower(), at) if isinstance(key_id, str) and at is not None else None
+
+
 def claims(token: str) -> dict[str, Any]:
     """Return what our own token for Graph says; empty when it cannot be read, as Microsoft may decide at any time."""
     parts = token.split(".")

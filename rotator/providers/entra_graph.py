@@ -92,6 +92,17 @@ class Graph:
         info = self._service.policies.default_app_management_policy.to_get_request_information()
         return await self._asked(info, Doing("read the tenant's policy"))
 
+    async def sign_ins(self, app_id: str) -> list[Any]:
+        """Return when each secret of an application was last used; a preview of Graph, not in its builders.
+
+        Source: learn.microsoft.com/graph/api/reportroot-list-appcredentialsigninactivities.
+        """
+        info = RequestInformation(Method.GET)
+        base = self._settings.graph.removesuffix("/v1.0")
+        info.url = f"{base}/beta/reports/appCredentialSignInActivities?%24filter=appId%20eq%20'{app_id}'"
+        info.headers.try_add("Accept", "application/json")
+        return await self._collected(info, Doing("read the sign-in activity"))
+
     async def rest_of(self, link: object) -> list[Any]:
         """Return the items on the page that an `@odata.nextLink` names, and on all that follow.
 
@@ -214,7 +225,8 @@ class Graph:
 
     def _ours(self, link: str) -> bool:
         base, found = urlsplit(self._settings.graph), urlsplit(link)
-        return (base.scheme, base.netloc) == (found.scheme, found.netloc) and found.path.startswith(f"{base.path}/")
+        paths = f"{base.path}/", f"{base.path.removesuffix('/v1.0')}/beta/"
+        return (base.scheme, base.netloc) == (found.scheme, found.netloc) and found.path.startswith(paths)
 
     async def _space(self, object_id: str) -> None:
         """Wait until enough time has passed since the last write. Raises Busy when the call has not that much left."""

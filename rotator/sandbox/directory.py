@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,6 +37,10 @@ class Rejected(Exception):
         self.message = message
 
 
+SIGN_IN_LAG = timedelta(seconds=2)
+"""So far the report of sign-ins is behind; the real one is by minutes to hours."""
+
+
 class Directory:
     """All applications and their secrets, and the log of what happened to them.
 
@@ -48,6 +53,7 @@ class Directory:
         self._clock = clock
         self._moment: datetime | None = None
         self._late: list[tuple[datetime, Callable[[], object]]] = []
+        self._used: dict[str, tuple[str, deque[datetime]]] = {}  # by key id
         self._secrets: list[HeldSecret] = []
         self._apps = {app.app_id: app for app in (world.rotator, *world.apps)}
         self._writing: set[str] = set()
@@ -229,6 +235,20 @@ class Directory:
                 if known and not gone:
                     return secret, replica
             return None, replica
+
+    def saw_sign_in(self, secret: HeldSecret) -> None:
+        """Remember that a token was asked for with this secret."""
+        with self._lock:
+            self._used.setdefault(secret.key_id, (secret.app_id, deque(maxlen=100)))[1].append(self.now())
+
+    def signed_in(self, app_id: str) -> list[tuple[str, datetime]]:
+        """Return when each secret was last used, as the report has it by now: it lags."""
+        with self._lock:
+            shown = self.now() - SIGN_IN_LAG
+            seen = {
+                key: [at for at in moments if at <= shown] for key, (of, moments) in self._used.items() if of == app_id
+            }
+        return [(key, moments[-1]) for key, moments in seen.items() if moments]
 
     # The oracle
 

@@ -6,6 +6,7 @@ responses" and "tenantAppManagementPolicy", and the answers quoted in public iss
 
 from __future__ import annotations
 
+import base64
 import re
 import uuid
 from collections.abc import Mapping
@@ -82,6 +83,22 @@ class Graph:
         if app.owned:
             owners.append({"@odata.type": "#microsoft.graph.servicePrincipal", **_principal(ours)})
         return self._page(call, "directoryObjects", owners)
+
+    def sign_ins(self, call: Call) -> Reply:
+        """GET /beta/reports/appCredentialSignInActivities, with $filter on appId: when each secret was last used."""
+        self._permitted(self._caller(call), {"AuditLog.Read.All"})
+        rows = [
+            {
+                "id": base64.b64encode(f"{key_id}|application".encode()).decode(),
+                "keyId": key_id,
+                "keyType": "clientSecret",
+                "appId": app.app_id,
+                "signInActivity": {"lastSignInDateTime": at.isoformat().replace("+00:00", "Z")},
+            }
+            for app in self._filtered(call)
+            for key_id, at in self._directory.signed_in(app.app_id)
+        ]
+        return self._page(call, "reports/appCredentialSignInActivities", rows)
 
     def principals(self, call: Call) -> Reply:
         """GET /servicePrincipals, with $filter on appId."""

@@ -78,6 +78,8 @@ def _graph(gate: Gate, graph: Graph) -> list[Path]:
         path("/servicePrincipals/{id}", "GET", Route.PRINCIPAL, graph.principal),
         path("/policies/defaultAppManagementPolicy", "GET", Route.POLICY, graph.default_policy),
     ]
+    report = Endpoint(Route.SIGN_INS, graph.sign_ins, graph.error, graph.concurrency_violation)
+    found.append(Path("/beta/reports/appCredentialSignInActivities", gate.open(report), methods=["GET"]))
     for base in ("/applications(appId='{app_id}')", "/applications/{id}"):
         found += [
             path(base, "GET", Route.READ_APPLICATION, graph.application),

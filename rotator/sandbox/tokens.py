@@ -190,6 +190,7 @@ class TokenEndpoint:
             raise self._refusal(
                 7000222, f"The provided client secret keys for app '{app.app_id}' are expired.", replica
             )
+        self._directory.saw_sign_in(held)
         return "1", replica
 
     def _resource(self, scope: str) -> tuple[Resource, str]:

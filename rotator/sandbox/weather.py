@@ -29,6 +29,7 @@ class Route(StrEnum):
     OWNERS = "owners"
     PRINCIPAL = "principal"
     POLICY = "policy"
+    SIGN_INS = "sign_ins"
     VENDOR_TOKEN = "vendor_token"
     CONSOLE_CREATE = "console_create"
     CONSOLE_LIST = "console_list"

@@ -112,7 +112,9 @@ def demo_world() -> World:
         App(KONTROLLE_TRAINING, "Kontrolle+ training"),
     )
     return World(
-        rotator=rotator_app("Application.ReadWrite.OwnedBy", "Policy.Read.All"), apps=apps, resources=resources
+        rotator=rotator_app("Application.ReadWrite.OwnedBy", "Policy.Read.All", "AuditLog.Read.All"),
+        apps=apps,
+        resources=resources,
     )
 
 

@@ -304,12 +304,6 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
             ),
         ],
     ),
-    "policies that come later": (
-        policy("retire: §when_unused"),
-        [
-            f"{AT}.policy.retire: `when_unused` comes with a later release",
-        ],
-    ),
     "windows": (
         policy("window: {days: §mon-fry, hours: §09:00-09:00, timezone: §Europe/Zurch}"),
         [

@@ -162,6 +162,21 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             ),
         ],
     ),
+    "a vendor that is to end what is not used": (
+        document(
+            providers=PROVIDERS
+            + "  k: {kind: keycloak, base_url: https://k.example, realm: r, auth: {method: none}}\n",
+            credentials=credential(
+                "provider: {use: k, client: c}", "verify: {expect: {aud: a}}", "policy: {retire: §when_unused}"
+            ),
+        ),
+        [
+            (
+                "credentials[0].policy.retire: needs an issuer that tells of sign-ins, and only entra does\n"
+                "  Say after_grace, with a grace that is long enough."
+            ),
+        ],
+    ),
     "a credential at a vendor without metadata": (
         vendor(proved="verify: {token_url: https://v.example/token, expect: {aud: x, signature: §jwks}}"),
         [

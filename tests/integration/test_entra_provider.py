@@ -7,16 +7,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from rotator.clock import SystemClock, elapsed
-from rotator.errors import Busy, Misconfigured, NoFreeSlot, OutcomeUnknown, Refused, RotatorError, Transient
+from rotator.errors import Busy, Denied, Misconfigured, NoFreeSlot, OutcomeUnknown, Refused, RotatorError, Transient
+from rotator.ports import Answer as Proved
 from rotator.ports import Retired
+from rotator.provers.client_credentials import ClientCredentialsProver
+from rotator.provers.request import ProofRequest
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Weather
-from rotator.sandbox.world import KONTROLLE_TRAINING, ROTATOR, SecretPolicy
+from rotator.sandbox.world import KONTROLLE_TRAINING, ROTATOR, SecretPolicy, demo_world, rotator_app
 from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, by_secret, entra_bench
 
 
@@ -271,3 +275,31 @@ def test_a_provider_that_was_never_used_starts_no_thread(bench: EntraBench) -> N
     provider = bench.another(auth=by_secret(bench.sandbox))
     assert set(threading.enumerate()) == before
     provider.close()
+
+
+def test_the_use_of_each_secret_is_told_with_the_lag_of_the_report(bench: EntraBench) -> None:
+    issued, clock = bench.provider.create(APP, TAG, DAYS), SystemClock()
+    value = issued.values.secret("client_secret")
+    assert value is not None and bench.provider.last_used(APP) == {}
+    asked = ProofRequest(
+        token_url=f"{bench.sandbox.base_url}/{bench.sandbox.tenant}/oauth2/v2.0/token",
+        scope="api://kontrolle-provider/.default",
+        ca_file=bench.sandbox.ca_file,
+    )
+    used_at = clock.now()
+    verdict = ClientCredentialsProver(asked, clock).prove(APP, issued.values, clock.now())
+    assert verdict.answer is Proved.PROVED, verdict.message
+    seen = bench.provider.last_used(APP)
+    for _ in range(100):
+        if seen:
+            break
+        clock.wait(timedelta(milliseconds=100))
+        seen = bench.provider.last_used(APP)
+    assert set(seen) == {issued.version.key_id}
+    assert abs(seen[issued.version.key_id] - used_at) < timedelta(seconds=5)
+
+
+def test_who_may_not_see_the_sign_ins_is_told_so(tmp_path: Path) -> None:
+    world = replace(demo_world(), rotator=rotator_app("Application.ReadWrite.OwnedBy"))
+    with entra_bench(tmp_path / "sandbox", world=world) as bench, pytest.raises(Denied):
+        bench.provider.last_used(APP)

@@ -23,6 +23,7 @@ from rotator.app.config.systems import VaultStore
 from rotator.app.config.values import NOT_HTTPS, format_duration, is_name, is_of_this_machine, longest_closed
 from rotator.app.config.verifying import ClientAuth, ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
+from rotator.model import RetireMode
 
 
 def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
@@ -180,6 +181,10 @@ def _resolved(known: Known, entry: Entry) -> Iterator[Pending]:
 def _application(known: Known, entry: Entry, provider: ProviderPlace) -> Iterator[Pending]:
     kind = known.kinds.get(provider.use)
     yield from _of_another_kind(entry, provider, kind)
+    policy = entry.sound.policy
+    if kind not in (None, "entra", "manual") and policy is not None and policy.retire is RetireMode.WHEN_UNUSED:
+        message = "needs an issuer that tells of sign-ins, and only entra does"
+        yield entry.fault(("policy", "retire"), message, "Say after_grace, with a grace that is long enough.")
     if kind == "entra":
         yield from _entra_application(entry, provider)
     elif kind == "keycloak":

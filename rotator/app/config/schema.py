@@ -125,7 +125,7 @@ class PolicySection(Section):
     """Or when it is this old, whichever comes first."""
     grace: Duration = timedelta(hours=24)
     """How long the old version stays valid after promotion."""
-    retire: Annotated[RetireMode, later("when_unused")] = RetireMode.AFTER_GRACE
+    retire: RetireMode = RetireMode.AFTER_GRACE
     """What ends the life of the old version."""
     window: WindowSection | None = None
     """Rotations start only here, unless a secret would die."""

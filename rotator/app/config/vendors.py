@@ -114,7 +114,8 @@ def by_hand(entry: Entry, provider: ManualProvider) -> Iterator[Pending]:
         message = f"{format_duration(policy.rotate_before)} is not less than the {format_duration(provider.lifetime)} "
         hint = "A fresh one would be due at once. Use less, or leave it out: then it is the first of `remind_before`."
         yield entry.fault(path, message + "that such a version lives.", hint)
-    if entry.says(("policy", "retire")) and policy is not None and policy.retire is RetireMode.AFTER_GRACE:
+    ends_it = policy is not None and policy.retire in (RetireMode.AFTER_GRACE, RetireMode.WHEN_UNUSED)
+    if entry.says(("policy", "retire")) and ends_it:
         hint = "Say let_expire; or manual, for a person who removes it and says so with `rotator retire`."
         yield entry.fault(("policy", "retire"), "what a person made cannot be removed by rotator", hint)
 

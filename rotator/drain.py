@@ -1,0 +1,68 @@
+"""Judges whether anybody still uses a version that was replaced, by what its issuer saw of sign-ins. Ends nothing.
+
+The grace is the floor: nothing is asked before it is over. The ceiling is the end of the version's own validity. In
+between it goes on as long as it was used within the last grace, and also as long as nobody can tell: reports lag, and a
+missing row is no proof of disuse. That the report is alive is seen by the successor, whose use (our own proofs, at
+least) must be in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+from rotator.errors import RotatorError
+from rotator.event import EventName
+from rotator.kit import Kit
+from rotator.model import Version
+from rotator.planner import current_version
+from rotator.timing import plus, spell_moment
+
+_LEAST_PAUSE = timedelta(minutes=5)
+
+
+class _Finding(NamedTuple):
+    unused: bool
+    words: str
+
+
+def is_drained(kit: Kit, version: Version) -> bool:
+    """Say whether a version may be ended now, and record the evidence; else its grace goes on for a quarter of it.
+
+    Stopped anywhere: the next look finds the same.
+    """
+    found = _look(kit, version)
+    if found.unused:
+        event = kit.event(EventName.STATE_REBUILT, key_id=version.key_id, detail=found.words)
+        kit.ledger.record(event, version)
+        kit.tell("retire", "tell", found.words)
+        return True
+    again = plus(kit.clock.now(), max(kit.credential.policy.grace / 4, _LEAST_PAUSE))
+    until = min(again, version.expires_at) if version.expires_at is not None else again
+    event = kit.event(EventName.STATE_REBUILT, key_id=version.key_id)
+    told = replace(event, detail=f"its grace goes on: {found.words}")
+    kit.ledger.record(told, replace(version, retire_after=until))
+    return False
+
+
+def _look(kit: Kit, version: Version) -> _Finding:
+    now = kit.clock.now()
+    if version.expires_at is not None and version.expires_at <= now:
+        return _Finding(unused=True, words="it has reached the end of its own validity, used or not")
+    if kit.activity is None:
+        return _Finding(unused=False, words="its issuer keeps no record of sign-ins; it is left to its end")
+    try:
+        used = kit.activity.last_used(kit.credential.application)
+    except RotatorError as error:
+        return _Finding(unused=False, words=f"nobody can tell whether it is used: {error.message}")
+    tracked = kit.ledger.tracked(kit.credential.name)
+    current = current_version(tracked) if tracked is not None else None
+    last, successor = used.get(version.key_id), used.get(current.key_id) if current is not None else None
+    if last is not None and now - last < kit.credential.policy.grace:
+        return _Finding(unused=False, words=f"it was used at {spell_moment(last)}")
+    replaced = version.displaced.local.wall if version.displaced is not None else now
+    if successor is None or successor < replaced:
+        return _Finding(unused=False, words="the issuer's report does not show its successor in use yet")
+    seen = f"it was last used at {spell_moment(last)}" if last is not None else "no use of it is on record"
+    return _Finding(unused=True, words=f"{seen}, and its successor at {spell_moment(successor)}")

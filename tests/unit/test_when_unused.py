@@ -1,0 +1,124 @@
+"""`retire: when_unused`: the grace is the floor, the version's own end the ceiling, sign-ins decide in between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from rotator.errors import Denied, RotatorError
+from rotator.event import EventName
+from rotator.kit import Kit
+from rotator.model import RetireMode
+from tests.fakes.world import DAY, HOUR, State, World, credential
+
+
+class Report:
+    """What the issuer's report has of the use of keys."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, datetime] = {}
+        self.error: RotatorError | None = None
+
+    def last_used(self, application: str) -> dict[str, datetime]:
+        """Return the rows."""
+        if self.error is not None:
+            raise self.error
+        return self.rows
+
+
+class Watching(State):
+    """A state whose issuer tells of sign-ins."""
+
+    report = Report()
+
+    def kit(self, credential: object = None) -> Kit:
+        return replace(super().kit(), activity=self.report)
+
+
+def replaced() -> tuple[World, Watching, str, str]:
+    """Return a world in which a version was replaced an hour before its grace ends, and both key ids."""
+    world = World(credential(retire=RetireMode.WHEN_UNUSED))
+    state = world.state()
+    state.__class__ = Watching
+    assert isinstance(state, Watching)
+    state.report = Report()
+    state.visit()
+    old = world.main_key()
+    world.advance(61 * DAY)
+    state.visit()
+    new = world.main_key()
+    assert old is not None and new is not None and old != new
+    world.advance(23 * HOUR)
+    return world, state, old, new
+
+
+def test_one_that_nobody_uses_is_ended_after_its_grace_and_the_evidence_is_in_the_record() -> None:
+    world, state, old, new = replaced()
+    state.report.rows = {old: world.clock.now() - 30 * HOUR, new: world.clock.now() - HOUR}
+    state.visit()
+    assert old in world.live_ours(), "the grace is the floor"
+    world.advance(2 * HOUR)
+    state.visit()
+    assert world.live_ours() == {new}
+    details = [one["detail"] for one in state.events(EventName.STATE_REBUILT)]
+    assert any("it was last used at" in str(one) for one in details)
+    retired = state.events(EventName.VERSION_RETIRED)[-1]
+    assert (retired["reason"], retired["key_id"]) == ("unused", old)
+    world.check()
+
+
+def test_one_that_is_used_lives_until_it_is_not_or_until_its_own_end() -> None:
+    world, state, old, new = replaced()
+    for _ in range(8):
+        world.advance(12 * HOUR)
+        state.report.rows = {old: world.clock.now() - HOUR, new: world.clock.now() - HOUR}
+        state.visit()
+        assert old in world.live_ours()
+    assert any("it was used at" in str(one["detail"]) for one in state.events(EventName.STATE_REBUILT))
+    last = world.clock.now()
+    world.advance(25 * HOUR)
+    state.report.rows = {old: last - HOUR, new: world.clock.now() - HOUR}
+    world.advance(7 * HOUR)
+    state.visit()
+    assert old not in world.live_ours()
+    world, state, old, new = replaced()
+    for _ in range(60):
+        world.advance(12 * HOUR)
+        state.report.rows = {old: world.clock.now() - HOUR, new: world.clock.now() - HOUR}
+        state.visit()
+    retired = state.events(EventName.VERSION_RETIRED)
+    assert retired and retired[-1]["key_id"] == old, "its own end is the ceiling"
+    assert any("end of its own validity" in str(one["detail"]) for one in state.events(EventName.STATE_REBUILT))
+
+
+@pytest.mark.parametrize("doubt", ["denied", "empty", "no_report"])
+def test_where_nobody_can_tell_it_is_kept_to_its_end(doubt: str) -> None:
+    world, state, old, new = replaced()
+    if doubt == "denied":
+        state.report.error = Denied("AuditLog.Read.All is missing.", hint="Grant it.")
+    elif doubt == "empty":
+        state.report.rows = {old: world.clock.now() - 10 * DAY}
+    else:
+        state.__class__ = State  # type: ignore[assignment]
+    for _ in range(6):
+        world.advance(DAY)
+        state.visit()
+    assert {old, new} <= world.live_ours()
+    told = [str(one["detail"]) for one in state.events(EventName.STATE_REBUILT)]
+    words = {"denied": "AuditLog.Read.All", "empty": "does not show its successor", "no_report": "keeps no record"}
+    assert any(words[doubt] in one for one in told)
+    assert len(told) < 40, "it is said now and then, not at each look"
+    for _ in range(30):
+        world.advance(DAY)
+        state.visit()
+    assert old not in world.live_ours()
+
+
+def test_an_emergency_does_not_wait_for_evidence() -> None:
+    world, state, old, _ = replaced()
+    state.report.rows = {old: world.clock.now()}
+    state.ask(emergency=True)
+    state.visit()
+    assert old not in world.live_ours()
