@@ -24,7 +24,7 @@ from rotator.model import (
     Version,
     VersionState,
 )
-from rotator.planner import NO_JITTER, current_version, next_action, reminders
+from rotator.planner import NO_JITTER, current_version, next_action, procedure_of, reminders
 from rotator.ports import Tracked
 from rotator.timing import FAR_FUTURE, plus
 
@@ -111,7 +111,7 @@ def _rotated(credential: Credential, world: Tracked, moment: datetime) -> Tracke
     )
     versions = [one for one in world.versions if one.state in (VersionState.PREVIOUS, VersionState.RETIRING)]
     old = current_version(world)
-    if old is not None and old.origin is not Origin.FOREIGN:
+    if old is not None and old.origin is not Origin.FOREIGN and not procedure_of(credential, world).single_slot:
         displaced = Displacement("", Instant(moment, "", timedelta(0)), None, None)
         if emergency:
             old = replace(old, state=VersionState.RETIRING, displaced=displaced, retire_after=moment)

@@ -116,13 +116,18 @@ def current_version(tracked: Tracked) -> Version | None:
     return None
 
 
+def procedure_of(credential: Credential, tracked: Tracked | None) -> Procedure:
+    """Return how a version is replaced: as its issuer said last, else as the configuration says."""
+    return (tracked.state.procedure if tracked is not None else None) or credential.procedure
+
+
 def must_ask(credential: Credential, tracked: Tracked | None, reason: Reason) -> bool:
     """Say whether a rotation waits for a person who accepts that consumers are without a valid version for a moment.
 
     Not where two versions live at once, nor where a person has asked for it or nothing works any more; but where the
     issuer shows a value only once, it is for the policy alone to say.
     """
-    procedure = (tracked.state.procedure if tracked is not None else None) or credential.procedure
+    procedure = procedure_of(credential, tracked)
     if not procedure.single_slot or credential.policy.accept_gap or reason is Reason.INTERRUPTED:
         return False
     return procedure is Procedure.BLIND or reason not in (Reason.REQUESTED, Reason.EXPIRED, Reason.REFUSED)
@@ -142,9 +147,8 @@ def begins_at(credential: Credential, tracked: Tracked | None, due: Due) -> date
     What waits for a grace has no slot before, and what a person asked for, or has expired, waits for nothing.
     """
     ahead = credential.policy.prepare
-    procedure = (tracked.state.procedure if tracked is not None else None) or credential.procedure
     by_age = due.action is Action.ROTATE and due.reason in (Reason.NEAR_EXPIRY, Reason.MAX_AGE)
-    if ahead is None or not by_age or procedure.single_slot or due.hold is Hold.GRACE:
+    if ahead is None or not by_age or due.hold is Hold.GRACE or procedure_of(credential, tracked).single_slot:
         return due.at
     return plus(due.at, -ahead)
 

@@ -106,10 +106,10 @@ def _next(item: Mapping[str, Any], when: When) -> str:
         return "paused"
     if due is None:
         return NOTHING
-    if due["action"] == "remind":
+    at = moment_of(due["at"])
+    if due["action"] == "remind" and (item["state"] == "due" or (at is not None and at <= when.now)):
         return "waiting for a person"
     what = "retire old" if due["action"] == "retire" else due["action"]
-    at = moment_of(due["at"])
     return f"{what} now" if at is not None and at <= when.now else f"{what} {when.distance(at)}"
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
+from rotator.due import Action
 from rotator.errors import Transient
 from rotator.event import EventName
+from rotator.forecast import project
 from rotator.model import Act, Phase, Procedure, RotationOutcome, VersionState
 from rotator.ports import Answer
 from tests.fakes.memory_issuer import Fate
@@ -305,3 +308,16 @@ def test_what_somebody_wrote_meanwhile_stays_when_it_works_and_not_when_it_is_de
         report = state.visit()
         assert world.works(world.main())
         assert report.outcome is (RotationOutcome.PARKED if works else RotationOutcome.PROMOTED)
+
+
+@pytest.mark.parametrize("procedure", SINGLE)
+def test_the_plan_has_no_grace_where_a_new_value_ends_the_old_one(procedure: Procedure) -> None:
+    world, state = prepare(procedure, "asked_for")
+    now = world.clock.now()
+    tracked = state.ledger.tracked(world.credential.name)
+    planned = project(world.credential, tracked, now, now + 400 * DAY)
+    assert {one.action for one in planned.dues} == {Action.ROTATE}
+    careful = replace(world.credential, policy=replace(world.credential.policy, accept_gap=False))
+    planned = project(careful, tracked, now, now + 400 * DAY)
+    assert {one.action for one in planned.dues} == {Action.REMIND}
+    assert "rotator rotate --now" in planned.dues[0].sentence
