@@ -321,3 +321,31 @@ def test_the_plan_has_no_grace_where_a_new_value_ends_the_old_one(procedure: Pro
     planned = project(careful, tracked, now, now + 400 * DAY)
     assert {one.action for one in planned.dues} == {Action.REMIND}
     assert "rotator rotate --now" in planned.dues[0].sentence
+
+
+@pytest.mark.parametrize("procedure", SINGLE)
+@pytest.mark.parametrize("moment", ["slot.set", "slot.regenerate", "staging.write", "consumers.write", "prover.prove"])
+def test_a_process_that_slept_while_another_took_over_does_no_harm(procedure: Procedure, moment: str) -> None:
+    world, state = prepare(procedure, "replaced_in_time")
+    other = world.state("state-b")
+    seen = {"change": False}
+
+    def sleep(name: str) -> None:
+        seen["change"] = seen["change"] or name in ("slot.set", "slot.regenerate")
+        if name == moment and seen["change"]:
+            state.tape.hooks.clear()
+            for _ in range(4):
+                world.advance(10 * MINUTE)
+                other.visit()
+
+    state.tape.hooks.append(sleep)
+    state.visit()
+    for _ in range(6):
+        world.advance(30 * MINUTE)
+        state.visit()
+        other.visit()
+    assert world.works(world.main())
+    world.check()
+    for one in (state, other):
+        tracked = one.ledger.tracked(world.credential.name)
+        assert tracked is not None and tracked.rotation is None and tracked.state.parked is None
