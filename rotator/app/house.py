@@ -242,7 +242,7 @@ class House:
         if self._builder is None:
             from rotator.app.wiring import Parts
 
-            ours = partial(Parts, folder=self.database.parent)
+            ours = partial(Parts, folder=self.database.parent, base=self.config.path.parent)
             self._builder = (self._make_builder or ours)(self.clock, self.resolver)
         return self._builder
 

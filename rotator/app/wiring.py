@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rotator.app.config import Reference, Resolver, Verification
 from rotator.app.config.config import Probe
+from rotator.app.config.foreign import ForeignProvider
 from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.systems import (
@@ -33,7 +34,7 @@ from rotator.app.config.systems import (
     WorkloadIdentityAuth,
 )
 from rotator.clock import Clock
-from rotator.errors import StateUnusable
+from rotator.errors import Misconfigured, StateUnusable
 from rotator.model import Credential
 from rotator.ports import Prover, Provider, Store
 from rotator.secret import Secret
@@ -76,11 +77,15 @@ class Builder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Makes the parts that the configuration describes. folder: where the state is, for what its processes share."""
+    """Makes the parts that the configuration describes. folder: where the state is, for what its processes share.
+
+    base: from where the relative paths go that a plug-in names.
+    """
 
     clock: Clock
     resolver: Resolver
     folder: Path | None = field(default=None, kw_only=True)
+    base: Path = field(default=Path(), kw_only=True)
 
     def store(self, name: str, section: AnyStore, key: Secret | None) -> Store:
         """Return a store, not yet connected. key: of an embedded one."""
@@ -134,6 +139,13 @@ class Parts:
             from rotator.providers.manual import ManualProvider as ByHand
 
             return ByHand(name, section.portal)
+        if isinstance(section, ForeignProvider):
+            from rotator.app import plugins
+            from rotator.plugin import PROVIDERS, Making
+
+            making = Making(name, section.settings, self._fetching_text, self.clock)
+            made: Provider = plugins.make(PROVIDERS, section.kind, making, port=Provider)
+            return made
         if isinstance(section, KeycloakProvider):
             from rotator.app.describing import realm
 
@@ -247,6 +259,16 @@ class Parts:
 
         with Reader(database) as reader:
             yield reader
+
+    def _fetching_text(self, text: str) -> Callable[[], Secret]:
+        """Return what fetches a secret that a plug-in names. Raises Misconfigured when the text is no reference."""
+        from rotator.app.config.references import parse_reference
+        from rotator.app.config.values import Wrong
+
+        try:
+            return self.fetching(parse_reference(text, self.base))
+        except Wrong as wrong:
+            raise Misconfigured(f"A secret of a plug-in {wrong.message}.", hint=wrong.hint, code="reference") from None
 
     def fetching(self, reference: Reference) -> Callable[[], Secret]:
         """Return what fetches a secret, anew each time."""

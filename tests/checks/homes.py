@@ -36,6 +36,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("rotator/web/",),
     "pydantic": ("rotator/app/config",),
     "pydantic_core": ("rotator/app/config",),
+    "pytest": ("rotator/testing/",),
     "requests": ("rotator/stores/vault",),
     "rich": ("rotator/cli/",),
     "sqlalchemy": ("rotator/persistence/", "migrations/"),

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from rotator.model import Act, RotationOutcome
-from tests.fakes.memory_issuer import Fate
+from rotator.testing.providers import Fate
 from tests.fakes.tape import Crash
 from tests.fakes.world import DAY, HOUR, MINUTE, State, World, credential
 

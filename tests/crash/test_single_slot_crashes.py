@@ -18,7 +18,7 @@ from rotator.event import EventName
 from rotator.forecast import project
 from rotator.model import Act, Phase, Procedure, RotationOutcome, VersionState
 from rotator.ports import Answer
-from tests.fakes.memory_issuer import Fate
+from rotator.testing.providers import Fate
 from tests.fakes.tape import Crash
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, PATH, State, World, credential
 

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum
 
 from rotator.clock import Clock
 from rotator.errors import Misconfigured, NoFreeSlot, OutcomeUnknown, Refused, Throttled
@@ -23,6 +22,7 @@ from rotator.finding import Finding, Severity
 from rotator.model import Act, Procedure
 from rotator.ports import Answer, Issued, Listed, Listing, Retired, Verdict
 from rotator.secret import Fields, Secret
+from rotator.testing.providers import Fate
 
 OURS = "rotator"
 PORTAL = "portal"
@@ -74,16 +74,6 @@ class Mutation:
     key_id: str
     tag: str | None
     by: str
-
-
-class Fate(Enum):
-    """What becomes of one mutating call, instead of plain success."""
-
-    LOST = "lost"  # done, the answer is lost
-    NEVER = "never"  # not done, the answer is lost all the same
-    LATE = "late"  # the answer is lost, and it is done only after `ghost_delay`
-    THROTTLED = "throttled"  # not done, and said so
-    REFUSED = "refused"  # not done, and said so
 
 
 class MemoryIssuer:

@@ -17,7 +17,8 @@ from rotator.finding import Finding, Severity
 from rotator.model import Act
 from rotator.ports import Issued, Listed, Listing
 from rotator.secret import Fields, Secret
-from tests.fakes.memory_issuer import OURS, PORTAL, Fate, Held, MemoryApplication, MemoryIssuer, _unknown
+from rotator.testing.providers import Fate
+from tests.fakes.memory_issuer import OURS, PORTAL, Held, MemoryApplication, MemoryIssuer, _unknown
 
 
 class MemorySlot(MemoryIssuer):

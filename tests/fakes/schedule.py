@@ -21,7 +21,8 @@ from rotator.event import Event, EventName
 from rotator.model import Act
 from rotator.planner import current_version
 from rotator.ports import Answer
-from tests.fakes.memory_issuer import Fate, MemoryIssuer
+from rotator.testing.providers import Fate
+from tests.fakes.memory_issuer import MemoryIssuer
 from tests.fakes.memory_ledger import MemoryLedger
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.tape import Crash

@@ -18,8 +18,8 @@ from rotator.errors import Busy, Misconfigured, Refused, Throttled, Transient
 from rotator.model import Act, VersionState
 from rotator.persistence.lock import StateLock
 from rotator.ports import Answer, Verdict
+from rotator.testing.providers import Fate
 from tests.fakes.app_bench import DAY, Bench
-from tests.fakes.memory_issuer import Fate
 
 VERIFY_KEYS = ["name", "outcome", "proofs", "expires_at", "error"]
 ORPHAN_KEYS = ["provider", "application", "key_id", "tag", "created_at", "expires_at", "class"]

@@ -24,8 +24,8 @@ from rotator.errors import Denied, Misconfigured, RotatorError, Throttled, Trans
 from rotator.model import Act
 from rotator.ports import Answer, Snapshot, Verdict
 from rotator.secret import Fields
+from rotator.testing.providers import Fate
 from tests.fakes.app_bench import DAY, Bench
-from tests.fakes.memory_issuer import Fate
 from tests.fakes.memory_store import MemoryDocuments
 
 KEYS = [

@@ -15,8 +15,8 @@ from rotator.app.usage import UsageFault
 from rotator.app.watching import Watched, history, status
 from rotator.errors import Transient
 from rotator.model import Act
+from rotator.testing.providers import Fate
 from tests.fakes.app_bench import DAY, Bench
-from tests.fakes.memory_issuer import Fate
 
 STATUS_KEYS = [
     "name",

@@ -21,9 +21,9 @@ from rotator.persistence import figures
 from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.reading import Reader
 from rotator.planner import current_version, next_rotation
+from rotator.testing.providers import Fate
 from rotator.web.metrics import Condition, Figures, Watched
 from tests.fakes.app_bench import DAY, Bench
-from tests.fakes.memory_issuer import Fate
 from tests.fakes.web_client import Got
 
 QUIET = Pulse(None, reloaded=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rotator.model import Act
 from rotator.ports import Answer
-from tests.fakes.memory_issuer import Fate
+from rotator.testing.providers import Fate
 from tests.fakes.schedule import (
     Ask,
     Backup,

@@ -16,7 +16,8 @@ from rotator.kit import Interrupted
 from rotator.model import Act
 from rotator.ports import Snapshot
 from rotator.secret import Fields
-from tests.fakes.memory_issuer import Fate, MemoryIssuer
+from rotator.testing.providers import Fate
+from tests.fakes.memory_issuer import MemoryIssuer
 from tests.fakes.memory_store import MemoryDocuments, MemoryStore
 
 SHORT, LONG = timedelta(seconds=3), timedelta(minutes=5)

@@ -15,7 +15,7 @@ from rotator.event import EventName
 from rotator.kit import Interrupted
 from rotator.model import Act, Phase, RotationOutcome, VersionState
 from rotator.ports import Answer
-from tests.fakes.memory_issuer import Fate
+from rotator.testing.providers import Fate
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, PATH, SECOND, State, World, credential
 
 ROLE = "ProviderApi.Access"

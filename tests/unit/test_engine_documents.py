@@ -11,7 +11,7 @@ from rotator.event import Event, EventName
 from rotator.model import Act, Origin, RotationOutcome, VersionState
 from rotator.planner import current_version
 from rotator.secret import Fields
-from tests.fakes.memory_issuer import Fate
+from rotator.testing.providers import Fate
 from tests.fakes.tape import Crash
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, PATH, State, World, credential
 

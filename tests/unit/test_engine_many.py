@@ -16,7 +16,7 @@ from rotator.engine import Engine
 from rotator.errors import StateUnusable
 from rotator.kit import Kit
 from rotator.model import Act, RotationOutcome
-from tests.fakes.memory_issuer import Fate
+from rotator.testing.providers import Fate
 from tests.fakes.world import State, World, credential
 
 PROMOTED = RotationOutcome.PROMOTED

@@ -13,7 +13,7 @@ from rotator.errors import ClockWrong, OutcomeUnknown
 from rotator.event import EventName
 from rotator.model import Act, ProofSeen, RetireMode, RotationOutcome, Trouble, VersionState
 from rotator.ports import Answer
-from tests.fakes.memory_issuer import Fate
+from rotator.testing.providers import Fate
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, PATH, SECOND, State, World, credential
 
 

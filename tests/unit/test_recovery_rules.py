@@ -9,7 +9,7 @@ import pytest
 from rotator.event import EventName
 from rotator.model import Act, Phase, RotationOutcome, VersionState
 from rotator.ports import Answer
-from tests.fakes.memory_issuer import Fate
+from rotator.testing.providers import Fate
 from tests.fakes.tape import Crash
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, PATH, SECOND, State, World, credential
 

@@ -22,7 +22,8 @@ from rotator.errors import (
 from rotator.kit import Interrupted
 from rotator.model import Act
 from rotator.ports import Listing
-from tests.fakes.memory_issuer import Fate, MemoryIssuer
+from rotator.testing.providers import Fate
+from tests.fakes.memory_issuer import MemoryIssuer
 
 DAY = timedelta(days=1)
 

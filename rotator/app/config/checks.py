@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from rotator.app.config import vendors
 from rotator.app.config.described import HttpProvider
 from rotator.app.config.faults import did_you_mean, one_of
+from rotator.app.config.foreign import ForeignProvider
 from rotator.app.config.known import AnyStore, Known
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import Section
@@ -33,6 +34,7 @@ def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
     yield from _store_references(known)
     yield from _provider_references(known)
     yield from vendors.descriptions(known)
+    yield from vendors.foreign(known)
     yield from _names(entries)
     for entry in entries:
         sound = entry.sound
@@ -182,7 +184,7 @@ def _application(known: Known, entry: Entry, provider: ProviderPlace) -> Iterato
     kind = known.kinds.get(provider.use)
     yield from _of_another_kind(entry, provider, kind)
     policy = entry.sound.policy
-    if kind not in (None, "entra", "manual") and policy is not None and policy.retire is RetireMode.WHEN_UNUSED:
+    if kind in ("http", "keycloak") and policy is not None and policy.retire is RetireMode.WHEN_UNUSED:
         message = "needs an issuer that tells of sign-ins, and only entra does"
         yield entry.fault(("policy", "retire"), message, "Say after_grace, with a grace that is long enough.")
     if kind == "entra":
@@ -347,7 +349,8 @@ def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
     if said_nothing and sure and kind == "entra":
         message = "`scope` is missing: Entra gives no token without one"
         yield entry.fault(("verify",), message, "Name the API, such as api://example/.default.")
-    if kind in ("http", "manual"):
+    plugged = provider is not None and isinstance(known.providers.get(provider.use), ForeignProvider)
+    if plugged or kind in ("http", "manual"):
         yield from vendors.proof(entry, verify)
     expect = ("verify", "expect")
     said_so = entry.sound.knows(expect) and (entry.says(expect) or entry.inherits(expect))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rotator.app.config.faults import did_you_mean, one_of
-from rotator.app.config.parts import Coming, Section, key_of
+from rotator.app.config.parts import FOREIGN, Coming, Pluggable, Section, key_of
 from rotator.app.config.values import Wrong
 from rotator.app.config.yaml import KeyPath
 
@@ -93,7 +93,8 @@ def _unknown_key(path: KeyPath, known: list[str], data: object) -> Explained:
 
 
 def _wrong_variant(path: KeyPath, annotation: Any, data: object) -> Explained:
-    known = list(_variants(annotation))
+    known = sorted({*_variants(annotation)} - {FOREIGN.removeprefix("@")}, key=list(_variants(annotation)).index)
+    known += _added(annotation)
     key = "method" if path[-1] == "auth" else "kind"
     value = _at(data, path)
     if not isinstance(value, Mapping):
@@ -152,6 +153,16 @@ def _coming(annotation: Any) -> tuple[str, ...]:
         for mark in annotation.__metadata__:
             if isinstance(mark, Coming):
                 return mark.names
+        annotation = annotation.__origin__
+    return ()
+
+
+def _added(annotation: Any) -> tuple[str, ...]:
+    """Return the names of variants that installed packages add."""
+    while hasattr(annotation, "__metadata__"):
+        for mark in annotation.__metadata__:
+            if isinstance(mark, Pluggable):
+                return mark.added
         annotation = annotation.__origin__
     return ()
 

@@ -22,6 +22,7 @@ from rotator.app.config.checks import KINDS, across, warnings
 from rotator.app.config.config import Config
 from rotator.app.config.explain import Explained, explain
 from rotator.app.config.faults import ConfigFaults, Fault
+from rotator.app.config.foreign import ForeignProvider
 from rotator.app.config.known import Known
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Resolver
@@ -204,7 +205,13 @@ def _of_another_kind(known: Known, entry: Entry) -> bool:
     """Say whether the credential's provider is of a kind that is itself refused, so that its keys cannot be judged."""
     provider = entry.own.get("provider")
     use = provider.get("use") if isinstance(provider, dict) else None
-    return isinstance(use, str) and use in known.provider_names and known.kinds.get(use) not in KINDS
+    return isinstance(use, str) and use in known.provider_names and known.kinds.get(use) not in _judged(known, use)
+
+
+def _judged(known: Known, use: str) -> frozenset[str | None]:
+    """Return the kinds of which it is known what their credentials need; a plug-in's own say so themselves."""
+    provider = known.providers.get(use)
+    return KINDS | {provider.kind} if isinstance(provider, ForeignProvider) else frozenset(KINDS)
 
 
 def _known(main: Source, file: File | None) -> Known:

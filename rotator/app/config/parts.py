@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Discriminator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
@@ -220,11 +220,35 @@ class Coming:
     names: tuple[str, ...]
 
 
-def tagged(key: str) -> Discriminator:
-    """Tell the variants of a section apart by the text under `key`."""
+@dataclass(frozen=True, slots=True)
+class Pluggable:
+    """Stands beside the variants of a section that installed packages may add to. own: those of rotator.
+
+    group: of the entry points. The variant of all that they add has the tag `FOREIGN`.
+    """
+
+    group: str
+    own: tuple[str, ...]
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Return the names of the variants that installed packages add."""
+        from rotator.app.plugins import kinds
+
+        return tuple(one for one in kinds(self.group) if one not in self.own)
+
+
+FOREIGN: Final = "@"
+"""No kind is called so."""
+
+
+def tagged(key: str, pluggable: Pluggable | None = None) -> Discriminator:
+    """Tell the variants of a section apart by the text under `key`. pluggable: where that may be one of a plug-in."""
 
     def tag(found: Any) -> str | None:
         chosen = found.get(key) if isinstance(found, dict) else None
+        if pluggable is not None and isinstance(chosen, str) and chosen not in pluggable.own:
+            return FOREIGN if chosen in pluggable.added else f"@{chosen}"
         return None if chosen is None else f"@{chosen}"
 
     return Discriminator(tag)

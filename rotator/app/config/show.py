@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from rotator.app.config import described, keycloak, manual, schema, systems, telling, verifying
+from rotator.app.config import described, foreign, keycloak, manual, schema, systems, telling, verifying
 from rotator.app.config.config import Config, Verification
+from rotator.app.config.foreign import ForeignProvider
 from rotator.app.config.parts import Section, key_of
 from rotator.app.config.references import Reference
 from rotator.app.config.requests import Line, Place
@@ -73,6 +74,8 @@ def _endpoints(provider: AnyProvider) -> dict[str, str]:
 
 
 def _shown(section: Section) -> dict[str, Any]:
+    if isinstance(section, ForeignProvider):
+        return {"kind": section.kind, **section.settings}
     names = list(type(section).model_fields)
     return {key_of(type(section), name): _plain(getattr(section, name)) for name in names}
 
@@ -138,7 +141,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _describe(result: dict[str, Any], definitions: dict[str, Any]) -> None:
-    for module in (schema, verifying, systems, described, keycloak, manual, telling):
+    for module in (schema, verifying, systems, described, foreign, keycloak, manual, telling):
         told = _texts(inspect.getsource(module))
         for name in told:
             target = result if name == "File" else definitions.get(name)

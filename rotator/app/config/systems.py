@@ -5,20 +5,23 @@ A kind that this release does not know yet is refused by name. Nothing here open
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Tag
 
 from rotator.app.config import values
 from rotator.app.config.described import HttpProvider
+from rotator.app.config.foreign import ForeignProvider
 from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import (
+    FOREIGN,
     Coming,
     FilePath,
     Guid,
     HttpsBase,
     ParsedHere,
+    Pluggable,
     ProxyUrl,
     SecretRef,
     Section,
@@ -30,6 +33,7 @@ from rotator.app.config.parts import (
     word,
 )
 from rotator.model import Procedure
+from rotator.plugin import PROVIDERS
 
 # ------------------------------------------------------------------------------------------------------------ state
 
@@ -295,13 +299,17 @@ class EntraProvider(Section):
         return f"{self.authority_url}/{self.tenant}".lower()
 
 
-AnyProvider = EntraProvider | HttpProvider | KeycloakProvider | ManualProvider
+AnyProvider = EntraProvider | HttpProvider | KeycloakProvider | ManualProvider | ForeignProvider
+
+_PROVIDERS: Final = Pluggable(PROVIDERS, ("entra", "http", "keycloak", "manual"))
 
 Provider = Annotated[
     Annotated[EntraProvider, Tag("@entra")]
     | Annotated[HttpProvider, Tag("@http")]
     | Annotated[KeycloakProvider, Tag("@keycloak")]
-    | Annotated[ManualProvider, Tag("@manual")],
-    tagged("kind"),
+    | Annotated[ManualProvider, Tag("@manual")]
+    | Annotated[ForeignProvider, Tag(FOREIGN)],
+    tagged("kind", _PROVIDERS),
+    _PROVIDERS,
     Coming(("dynamic_registration",)),
 ]
