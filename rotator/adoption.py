@@ -7,7 +7,7 @@ document with our fields beside it, by the same steps and with the same recovery
 from __future__ import annotations
 
 from rotator.candidate import candidate_of
-from rotator.document import client_in, key_in, moment_in, ours_in, provable
+from rotator.document import client_in, key_in, moment_in, ours_in, provable, value_in
 from rotator.errors import Refused, Unproved
 from rotator.event import EventName
 from rotator.kit import Kit
@@ -51,7 +51,7 @@ def adopt(kit: Kit, tracked: Tracked, key_id: str | None) -> Rotation:
     event = run.event(EventName.CREDENTIAL_ADOPTED, key_id=version.key_id)
     taken = run.put(phase=Phase.CREATING, attempt=1, key_id=version.key_id, tag=listed.tag)
     kit.ledger.record(event, version, taken)
-    values = {name: value for name in ("client_secret",) if (value := ours.secret(name)) is not None}
+    values = {name: value for name in kit.credential.carries if (value := ours.secret(name)) is not None}
     run.issued = Issued(listed, client_in(kit, ours), Fields(values), scene.listing.issuer_now)
     live(run)
     if run.rotation.phase is Phase.ABANDONED and run.trouble is not None:
@@ -83,7 +83,7 @@ def _which(kit: Kit, scene: Scene, ours: Fields, key_id: str | None) -> Listed:
         if named in every:
             return every[named]
         raise _cannot_tell(kit, f"there is no {named} at the issuer", list(every))
-    secret = ours.secret("client_secret")
+    secret = value_in(kit, ours)
     assert secret is not None
     fit = [one for one in every.values() if one.hint is None or secret.begins_with(one.hint)]
     now = scene.listing.issuer_now or kit.clock.now()

@@ -12,8 +12,12 @@ from rotator.kit import Kit
 from rotator.ports import Issued
 from rotator.secret import Fields, Secret
 
-FIELDS = ("client_id", "client_secret", "token_url", "scope", "key_id", "issued_at", "expires_at", "rotation_id")
-"""Our fields, in the order in which people read them."""
+_BESIDE = ("token_url", "scope", "key_id", "issued_at", "expires_at", "rotation_id")
+
+
+def our_fields(kit: Kit) -> tuple[str, ...]:
+    """Return our fields of a credential's document, in the order in which people read them."""
+    return ("client_id", *kit.credential.carries, *_BESIDE)
 
 
 def contents(kit: Kit, issued: Issued, rotation_id: str) -> Fields:
@@ -36,15 +40,20 @@ def contents(kit: Kit, issued: Issued, rotation_id: str) -> Fields:
 
 def laid_into(kit: Kit, document: Fields | None, ours: Fields) -> Fields:
     """Return the next version of the document: ours in place, everything that is not ours as it was."""
-    before = (document or Fields({})).without(*(kit.field(name) for name in FIELDS))
+    before = (document or Fields({})).without(*(kit.field(name) for name in our_fields(kit)))
     named = {kit.field(name): value for name in ours if (value := ours.secret(name)) is not None}
     return before.merged(named)
 
 
 def ours_in(kit: Kit, document: Fields) -> Fields:
     """Return our fields of a document, under our names."""
-    found = {name: document.secret(kit.field(name)) for name in FIELDS}
+    found = {name: document.secret(kit.field(name)) for name in our_fields(kit)}
     return Fields({name: value for name, value in found.items() if value is not None})
+
+
+def value_in(kit: Kit, ours: Fields | None) -> Secret | None:
+    """Return the value itself among our fields: a client secret, or the private key of a certificate."""
+    return None if ours is None else ours.secret(kit.credential.carries[-1])
 
 
 def client_in(kit: Kit, ours: Fields) -> str:
@@ -54,7 +63,7 @@ def client_in(kit: Kit, ours: Fields) -> str:
 
 def provable(kit: Kit, document: Fields | None) -> bool:
     """Say whether a document holds what a proof needs; one that was there before us may not."""
-    if document is None or kit.field("client_secret") not in document:
+    if document is None or any(kit.field(name) not in document for name in kit.credential.carries):
         return False
     return not kit.credential.proof.names_client or bool(client_in(kit, ours_in(kit, document)))
 

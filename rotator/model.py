@@ -104,7 +104,8 @@ class Credential:
     Entra the authority and tenant). application: the issuer's name for the client. client_id: empty when only the
     issuer knows it. fields: our field name to the name in the consumer document. by_hand: what a person does where no
     API makes a version, in one sentence; empty: rotator asks the issuer. procedure: as the configuration has it; an
-    issuer that knows better says so in its list. labelled: the issuer keeps our label with each version.
+    issuer that knows better says so in its list. labelled: the issuer keeps our label with each version. carries: our
+    fields that hold a version, the secret one last.
     """
 
     name: str
@@ -122,10 +123,16 @@ class Credential:
     by_hand: str = ""
     procedure: Procedure = Procedure.OVERLAP
     labelled: bool = True
+    carries: tuple[str, ...] = ("client_secret",)
     description: str = ""
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def noun(self) -> str:
+        """Return what people call what is rotated."""
+        return "certificate" if "certificate" in self.carries else "secret"
 
     @property
     def binding(self) -> Binding:

@@ -7,7 +7,7 @@ again, and may be repeated by the retry layer; all others may not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
@@ -59,7 +59,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A version just created. values: `client_secret`, under our field names. request_id: the issuer's, for its log.
+    """A version just created. values: such as `client_secret`, by our names. request_id: the issuer's, for its log.
 
     client_id: empty where it is not new, and the configured one holds.
     """
@@ -126,6 +126,14 @@ class Slot(Protocol):
 
     def read(self, application: str) -> Issued:
         """Return the value that is there now. Repeatable. Raises Transient, Denied, and Refused with `unreadable`."""
+
+
+@runtime_checkable
+class Possessing(Protocol):
+    """An issuer that takes the key of one version as proof when another is made or ended, beside its `Provider`."""
+
+    def prove_with(self, held: Callable[[str], Fields | None]) -> None:
+        """Take who knows what the consumers of an application read, our fields of it; None: nothing."""
 
 
 @runtime_checkable
@@ -240,6 +248,14 @@ class Prover(Protocol):
 
     def check(self, subject: str) -> Sequence[Finding]:
         """Look whether the endpoint and its keys can be reached. Repeatable, changes nothing, sends no secret."""
+
+
+@runtime_checkable
+class Decoying(Protocol):
+    """A `Prover` whose endpoint takes something else than a random text."""
+
+    def decoy(self) -> Fields:
+        """Return a value as this endpoint takes them, and that nobody has. Contacts nobody."""
 
 
 # ------------------------------------------------------------------------------------------------------------ ledger

@@ -13,7 +13,7 @@ from typing import Final
 
 from rotator.candidate import fading
 from rotator.clock import elapsed
-from rotator.document import client_in, key_in, laid_into, ours_in, rotation_in
+from rotator.document import client_in, key_in, laid_into, ours_in, rotation_in, value_in
 from rotator.errors import Broken, Denied, RotatorError, Transient, Unproved, WriteConflict
 from rotator.event import EventName, Outcome
 from rotator.kit import carry_out, settled
@@ -92,7 +92,7 @@ def hindrance(run: Run, document: Snapshot) -> RotatorError | None:
 def _works(run: Run, fields: Fields | None, *, theirs: bool = False) -> Answer:
     kit = run.kit
     values = ours_in(kit, fields) if theirs and fields is not None else fields
-    if values is None or values.secret("client_secret") is None:
+    if values is None or value_in(kit, values) is None:
         return Answer.REFUSED
     return kit.prover.prove(client_in(kit, values), values, kit.clock.now()).answer
 
@@ -132,8 +132,8 @@ def announce_and_prove(run: Run, document: Snapshot) -> Fields | None:
 
 def _see_that_it_is_another_value(run: Run, document: Snapshot, values: Fields) -> None:
     """Raise Unproved when the issuer gave the value that consumers have already: it would end with the one before."""
-    shown = document.fields.secret(run.kit.field("client_secret")) if document.fields is not None else None
-    if run.rotation.reason not in _AS_IT_IS and shown is not None and shown == values.secret("client_secret"):
+    shown = value_in(run.kit, ours_in(run.kit, document.fields)) if document.fields is not None else None
+    if run.rotation.reason not in _AS_IT_IS and shown is not None and shown == value_in(run.kit, values):
         raise Unproved(
             f"The issuer of {run.kit.credential.name} gave the very value again that consumers read now.",
             hint="Nothing was promoted. Look at the issuer, and at what `secret` leads to where it is described.",

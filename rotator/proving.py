@@ -17,7 +17,7 @@ from rotator.clock import Instant, elapsed
 from rotator.errors import Refused, Throttled, Transient, Unproved
 from rotator.kit import Kit
 from rotator.model import CredentialState, ProofPlan, ProofSeen
-from rotator.ports import Answer, Verdict
+from rotator.ports import Answer, Decoying, Verdict
 from rotator.secret import Fields, Secret
 
 CONTROL_EVERY = timedelta(hours=1)
@@ -129,7 +129,9 @@ def control(kit: Kit, state: CredentialState, client_id: str) -> None:
         return
     if state.control_at is not None and timedelta(0) <= now - state.control_at < CONTROL_EVERY:
         return
-    verdict = kit.prover.prove(client_id, Fields({"client_secret": Secret(secrets.token_urlsafe(30))}), now)
+    random = Fields({"client_secret": Secret(secrets.token_urlsafe(30))})
+    wrong = kit.prover.decoy() if isinstance(kit.prover, Decoying) else random
+    verdict = kit.prover.prove(client_id, wrong, now)
     if verdict.answer in (Answer.PROVED, Answer.UNFIT):
         raise Refused(
             f"The token endpoint of {kit.credential.name} gave a token for a random secret, so it proves nothing.",

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rotator.clock import Instant
-from rotator.document import FIELDS, key_in, moment_in, ours_in, rotation_in
+from rotator.document import key_in, moment_in, our_fields, ours_in, rotation_in
 from rotator.errors import Broken, ClockWrong, Refused
 from rotator.event import EventName
 from rotator.kit import Kit
@@ -171,7 +171,7 @@ def _changed(kit: Kit, tracked: Tracked, current: Version, scene: Scene) -> Trac
         return _take_as_current(kit, tracked, scene, "another rotator on this staging area promoted it")
     before = kit.store.consumers.read(kit.credential.path, current.store_version).fields
     touched = _certain_changes(kit, current, now) | (before.differing(now) if before is not None else frozenset())
-    mine = {kit.field(name) for name in FIELDS}
+    mine = {kit.field(name) for name in our_fields(kit)}
     if touched & mine:
         raise edited(kit, current.store_version, before, scene.document)
     if touched:

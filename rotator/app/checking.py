@@ -247,14 +247,14 @@ def _judged(house: House, credential: Credential, fields: Fields | None, tracked
     if fields is None:
         not_yet = Finding(credential.name, CURRENT, Severity.SKIP, f"{place} does not exist yet; a rotation writes it")
         return vanished(credential, place, tracked) or not_yet
-    named = credential.fields.get("client_secret", "client_secret")
-    value = fields.secret(named)
-    if value is None:
-        message = f"{place} has no field {named}, so there is nothing to prove"
+    found = {name: fields.secret(credential.fields.get(name, name)) for name in credential.carries}
+    values = Fields({name: value for name, value in found.items() if value is not None})
+    if len(values) < len(found):
+        missing = next(credential.fields.get(name, name) for name in found if name not in values)
+        message = f"{place} has no field {missing}, so there is nothing to prove"
         hint = "A rotation adds it; if it goes by another name there, say so in store.fields."
         return Finding(credential.name, CURRENT, Severity.WARN, message, hint)
     client_id = fields.text(credential.fields.get("client_id", "client_id")) or credential.client_id
-    values = Fields({"client_secret": value})
     return _finding(credential, place, house.prover(credential).prove(client_id, values, house.clock.now()))
 
 
@@ -262,12 +262,12 @@ def _finding(credential: Credential, place: str, verdict: Verdict) -> Finding:
     name = credential.name
     match verdict.answer:
         case Answer.PROVED:
-            return Finding(name, CURRENT, Severity.OK, f"the secret in {place} gets a token as expected")
+            return Finding(name, CURRENT, Severity.OK, f"the {credential.noun} in {place} gets a token as expected")
         case Answer.UNFIT:
             return Finding(name, CURRENT, Severity.FAIL, verdict.message, SECRET_IS_GOOD)
         case Answer.REFUSED:
             hint = f"If consumers use this document they fail now. Replace it: rotator rotate --now {name}"
-            message = f"the secret in {place} is refused: {verdict.message}"
+            message = f"the {credential.noun} in {place} is refused: {verdict.message}"
             return Finding(name, CURRENT, Severity.FAIL, message, hint)
         case Answer.SILENT:
             hint = "This says nothing about the secret; look again in a while."

@@ -64,8 +64,9 @@ def _rotation(
         in_grace = (one for one in tracked.versions if one.state is VersionState.PREVIOUS and one.origin in _OWN)
         said.extend(f"retire key {one.key_id}, which is in its grace" for one in in_grace)
     if current is not None:
-        said.append("prove that the current secret works")
-    said.append(f"create a secret for {credential.application}, valid for {spell(credential.policy.lifetime)}")
+        said.append(f"prove that the current {credential.noun} works")
+    application, lifetime = credential.application.removeprefix("certificate:"), spell(credential.policy.lifetime)
+    said.append(f"create a {credential.noun} for {application}, valid for {lifetime}")
     said.append(f"stage it, prove it {plan.proofs} times within {spell(plan.deadline)}")
     said.append(f"promote it to {house.place(credential)}")
     if current is not None:

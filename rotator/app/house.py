@@ -24,6 +24,7 @@ from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
 from rotator.app.config.systems import EmbeddedStore, Mode, VaultStore
 from rotator.app.counting import Calls, CountedProvider
 from rotator.app.extras import NONE, Extras, extras
+from rotator.app.holding import let_it_prove
 from rotator.app.installs import Installs
 from rotator.app.logging import keep_libraries_quiet
 from rotator.app.needs import Owner, field_of, key_is_to_be_made, key_of, owners, require
@@ -274,7 +275,7 @@ class House:
 
         with self._lock:
             if name not in self._providers:
-                made = self.builder.provider(name, self.config.providers[name])
+                made = let_it_prove(self, name, self.builder.provider(name, self.config.providers[name]))
                 self._opened.callback(made.close)
                 again = Again(self.clock, self.stop)
                 self._providers[name] = SteadyProvider(CountedProvider(made, name, lambda: self.calls), again)

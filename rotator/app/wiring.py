@@ -279,10 +279,10 @@ def expectations(asked: Verification, provider: AnyProvider) -> Expectations:
     """Return what the tokens of one credential must be.
 
     A token signed by the tenant's keys, or got from its own endpoint and signed by any, is a JWT of Entra. It must also
-    name our client, that tenant, and a secret as what the client proved itself with: a proof can then not pass by
-    another credential. Any other token may be opaque, or of an issuer with other claims.
+    name our client, that tenant, and a secret, or a certificate, as what the client proved itself with: a proof can
+    then not pass by another credential. Any other token may be opaque, or of an issuer with other claims.
     """
-    from rotator.app.config.verifying import SignatureMode
+    from rotator.app.config.verifying import ClientAuth, SignatureMode
     from rotator.expect import CredentialKind, Expectations, RefreshToken
     from rotator.provers.request import for_entra
 
@@ -301,4 +301,5 @@ def expectations(asked: Verification, provider: AnyProvider) -> Expectations:
     theirs = asked.signature is SignatureMode.JWKS_URL and asked.token_url == provider.token_url
     if asked.signature is not SignatureMode.JWKS and not theirs:
         return said
-    return for_entra(said, asked.tenant, CredentialKind.SECRET)
+    signs = asked.client_auth is ClientAuth.PRIVATE_KEY_JWT
+    return for_entra(said, asked.tenant, CredentialKind.CERTIFICATE if signs else CredentialKind.SECRET)

@@ -17,6 +17,7 @@ from rotator.finding import Finding
 from rotator.ports import Answer, Verdict
 from rotator.provers.answers import Granted, read_answer, unanswered
 from rotator.provers.client_auth import present
+from rotator.provers.decoy import decoy
 from rotator.provers.jwks import Jwt, Keys, parse
 from rotator.provers.looking import look
 from rotator.provers.request import ProofRequest
@@ -66,6 +67,10 @@ class ClientCredentialsProver:
         if verdict.answer is Answer.PROVED and expectations and expectations.refresh_token is RefreshToken.WORKS:
             return self._refresh(answer, verdict, client_id, values, now, deadline, sensitive)
         return verdict
+
+    def decoy(self) -> Fields:
+        """Return a value that nobody has. See `rotator.ports.Decoying`."""
+        return decoy(self._request.client_auth, self._clock.now())
 
     def check(self, subject: str) -> Sequence[Finding]:
         """Look at endpoint, clock and keys without sending a secret. See `rotator.ports.Prover`."""

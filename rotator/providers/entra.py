@@ -1,4 +1,4 @@
-"""Issues and retires the client secrets of Entra applications through Microsoft Graph; never sends a write twice.
+"""Issues and retires secrets and certificates of Entra applications through Microsoft Graph; never sends a write twice.
 
 Importing this file imports neither msgraph nor azure-identity (some 40 MB, a third of a second): the first call does.
 Both are asynchronous, so the provider runs an event loop of its own in a daemon thread, and callers wait for it.
@@ -11,21 +11,22 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rotator.clock import Clock, Instant, elapsed
-from rotator.errors import Broken, Misconfigured, OutcomeUnknown, Refused, RotatorError, Transient
+from rotator.clock import Clock
+from rotator.errors import Misconfigured, OutcomeUnknown, Refused, RotatorError, Transient
 from rotator.finding import Finding
 from rotator.model import Procedure
 from rotator.ports import Issued, Listed, Listing, Retired
 from rotator.providers.entra_answers import GUID, Reply, listed, sign_in
+from rotator.providers.entra_applications import Application, Applications, disagreement, named
 from rotator.providers.entra_errors import Doing, refused, two_are_the_limit
-from rotator.providers.entra_settings import EntraSettings
+from rotator.providers.entra_settings import CERTIFICATE, EntraSettings
 from rotator.secret import Fields, Secret
 
 if TYPE_CHECKING:
+    from rotator.providers.entra_certificates import Certificates
     from rotator.providers.entra_graph import Graph
 
 T = TypeVar("T")
@@ -34,8 +35,6 @@ _CREATE = Doing("create a secret", writes=True)
 _RETIRE = Doing("retire a secret", writes=True)
 _READ = Doing("read the application")
 _READ_USE = Doing("read the sign-in activity")
-_SELECT = ("id", "appId", "signInAudience", "passwordCredentials")
-_SPREADING = timedelta(minutes=2)  # so long Graph may call a secret unknown that it has just made
 _JOIN_PATIENCE = 5.0  # seconds
 # Their warnings quote answers, which may quote what we sent, and some of their debug lines show headers.
 _TALKATIVE = (
@@ -54,17 +53,10 @@ _TALKATIVE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Application:
-    """One application object. limit: how many secrets it may hold, when that is known."""
-
-    object_id: str
-    app_id: str
-    limit: int | None
-
-
 class EntraProvider:
     """A `Provider` for one Entra tenant. An application is named by its app id, or `object:` and its object id.
+
+    Its secrets are meant by that, and with `certificate:` before it its certificates.
 
     Source for operations and limits: learn.microsoft.com/graph/api/application-addpassword and -removepassword.
     """
@@ -79,8 +71,8 @@ class EntraProvider:
         self._thread: threading.Thread | None = None
         self._graph: Graph | None = None
         self._closed = False
-        self._known: dict[str, _Application] = {}
-        self._fresh: dict[str, Instant] = {}
+        self._applications = Applications(settings, clock)
+        self._held: Callable[[str], Fields | None] = lambda _: None
 
     # ------------------------------------------------------------------------------------------------------- the port
 
@@ -91,10 +83,14 @@ class EntraProvider:
         `lifetime_not_allowed`, `secrets_forbidden`, `application_not_found`), Throttled, Misconfigured, and Transient
         when certainly nothing was done.
         """
+        if (certificates := self._certificates(application)) is not None:
+            return self._wait(lambda graph: certificates.create(graph, tag, lifetime), _CREATE)
         return self._wait(lambda graph: self._create(graph, application, tag, lifetime), _CREATE)
 
     def list(self, application: str) -> Listing:
         """Return every secret of the application. Repeatable. It may be seconds behind what was written."""
+        if (certificates := self._certificates(application, signs=False)) is not None:
+            return self._wait(certificates.listing, _READ)
         return self._wait(lambda graph: self._list(graph, application), _READ)
 
     def retire(self, application: str, key_id: str) -> Retired:
@@ -108,11 +104,13 @@ class EntraProvider:
                 hint="Look with `rotator orphans` which secrets the application has.",
                 code="bad_key_id",
             )
+        if (certificates := self._certificates(application)) is not None:
+            return self._wait(lambda graph: certificates.retire(graph, key_id.lower()), _RETIRE)
         return self._wait(lambda graph: self._retire(graph, application, key_id.lower()), _RETIRE)
 
     def last_used(self, application: str) -> Mapping[str, datetime]:
         """Return when each secret was last used, as far as Graph's report has it. It needs AuditLog.Read.All and P1."""
-        return self._wait(lambda graph: self._last_used(graph, application), _READ_USE)
+        return self._wait(lambda graph: self._last_used(graph, application.removeprefix(CERTIFICATE)), _READ_USE)
 
     def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
         """Look at login, rights, application, policies and clock. Repeatable, changes nothing."""
@@ -120,10 +118,14 @@ class EntraProvider:
 
         examination = Examination(self._settings, self._clock, application, lifetime, subject, ours)
         try:
-            _named(application)
+            named(application.removeprefix(CERTIFICATE))
             return self._wait(examination.run, _READ)
         except RotatorError as error:
             return [examination.stopped(error)]
+
+    def prove_with(self, held: Callable[[str], Fields | None]) -> None:
+        """Take who knows what consumers read: a certificate is added and removed by the key of one that is there."""
+        self._held = held
 
     def close(self) -> None:
         """Stop the loop; a call under way ends with an error. Doing it twice is fine."""
@@ -138,18 +140,18 @@ class EntraProvider:
     # --------------------------------------------------------------------------------------------------- the operations
 
     async def _create(self, graph: Graph, application: str, tag: str, lifetime: timedelta) -> Issued:
-        app = await self._resolved(graph, application)
+        app = await self._applications.resolved(graph, application)
         async with graph.write(app.object_id):
             end = (graph.issuer_now() or self._clock.now()) + lifetime
             reply = await graph.add_password(app.object_id, tag, end.replace(microsecond=0))
             if reply.status == 200:
                 return self._issued(app, reply)
-        failure = self._refusal(application, _CREATE, reply)
+        failure = self._applications.refusal(application, _CREATE, reply)
         if reply.status == 400 and failure.code == "refused_by_graph" and await self._is_full(graph, application):
             failure = two_are_the_limit(_CREATE)
         raise failure
 
-    def _issued(self, app: _Application, reply: Reply) -> Issued:
+    def _issued(self, app: Application, reply: Reply) -> Issued:
         """Return what was issued. Raises OutcomeUnknown when it was, and what is needed of it is missing."""
         body = reply.json
         version = listed(body)
@@ -157,84 +159,63 @@ class EntraProvider:
         value = Secret(text) if isinstance(text, str) else None
         if version is None or value is None or value.looks_masked():
             raise refused(self._settings, _CREATE, reply, self._clock.now())
-        self._fresh = {key_id: at for key_id, at in self._fresh.items() if self._is_fresh(key_id)}
-        self._fresh[version.key_id] = self._clock.instant()
+        self._applications.is_new(version.key_id)
         return Issued(version, app.app_id, Fields({"client_secret": value}), reply.date, reply.request_id)
 
     async def _list(self, graph: Graph, application: str) -> Listing:
-        reply, body = await self._read(graph, application)
+        reply, body = await self._applications.read(graph, application, "passwordCredentials")
         items = body.get("passwordCredentials")
         if not isinstance(items, list):
-            raise self._refusal(application, _READ, reply)
+            raise self._applications.refusal(application, _READ, reply)
         items = items + await graph.rest_of(body.get("passwordCredentials@odata.nextLink"))
         versions = [listed(item) for item in items]
         found: list[Listed] = [version for version in versions if version is not None]
         if len(found) != len(items):  # one that cannot be read may be the one that is looked for
-            raise self._refusal(application, _READ, reply)
-        limit = self._known[application].limit
+            raise self._applications.refusal(application, _READ, reply)
+        limit = (await self._applications.resolved(graph, application)).limit
         # An expired secret keeps its place until it is removed.
         free = None if limit is None else max(0, limit - len(found))
         return Listing(tuple(found), reply.date, free)
 
     async def _retire(self, graph: Graph, application: str, key_id: str) -> Retired:
-        app = await self._resolved(graph, application)
+        app = await self._applications.resolved(graph, application)
         try:
             async with graph.write(app.object_id):
                 reply = await graph.remove_password(app.object_id, key_id)
         except OutcomeUnknown:
-            self._fresh.pop(key_id, None)  # if Graph does not find it the next time, then because of this
+            self._applications.is_old(key_id)  # if Graph does not find it the next time, then because of this
             raise
         if reply.status == 204:
-            self._fresh.pop(key_id, None)
+            self._applications.is_old(key_id)
             return Retired.DONE
-        failure = self._refusal(application, _RETIRE, reply)
+        failure = self._applications.refusal(application, _RETIRE, reply)
         if isinstance(failure, OutcomeUnknown):
-            self._fresh.pop(key_id, None)
+            self._applications.is_old(key_id)
         if reply.status != 400 or failure.code != "refused_by_graph":
             raise failure
         # "No password credential found with keyId": gone, or made so lately that this replica has not heard of it.
         # The words may change (learn.microsoft.com/graph/errors), so a list decides.
         listing = await self._list(graph, application)
-        if any(version.key_id == key_id for version in listing.versions) or self._is_fresh(key_id):
-            raise Transient(
-                "Graph does not find a secret to remove that it lists or has just made.",
-                hint="Its servers do not agree yet; the next run tries again.",
-                code="replication_lag",
-            )
+        if any(version.key_id == key_id for version in listing.versions) or self._applications.is_fresh(key_id):
+            raise disagreement("secret")
         return Retired.ALREADY_GONE
 
     # --------------------------------------------------------------------------------------------------------- inside
 
-    async def _resolved(self, graph: Graph, application: str) -> _Application:
-        """Return the application object, from memory: object ids do not change."""
-        if application not in self._known:
-            await self._read(graph, application)
-        return self._known[application]
+    def _certificates(self, application: str, *, signs: bool = True) -> Certificates | None:
+        """Return who handles certificates, when it is those that are meant. signs: with what consumers read now."""
+        if not application.startswith(CERTIFICATE):
+            return None
+        from rotator.providers.entra_certificates import Certificates
 
-    async def _read(self, graph: Graph, application: str) -> tuple[Reply, dict[str, Any]]:
-        """Ask for the application and remember what it is."""
-        known = self._known.get(application)
-        reply = await graph.application(f"object:{known.object_id}" if known else _named(application), *_SELECT)
-        body = reply.json
-        if reply.status != 200 or body is None:
-            raise self._refusal(application, _READ, reply)
-        object_id, app_id = body.get("id"), body.get("appId")
-        if not (
-            isinstance(object_id, str) and isinstance(app_id, str) and GUID.match(object_id) and GUID.match(app_id)
-        ):
-            raise self._refusal(application, _READ, reply)
-        if _named(application).lower() not in (app_id.lower(), f"object:{object_id}".lower()):
-            raise Broken(
-                f"Graph was asked for the application {application} and answered about {app_id}.",
-                hint="Nothing was changed at either. Look what stands between rotator and Graph, and report this.",
-                code="another_application",
-            )
-        personal = "PersonalMicrosoftAccount" in str(body.get("signInAudience"))
-        self._known[application] = _Application(object_id.lower(), app_id.lower(), 2 if personal else None)
-        return reply, body
+        name = application.removeprefix(CERTIFICATE)
+        named(name)
+        return Certificates(
+            self._settings, self._clock, self._applications, name, self._held(application) if signs else None
+        )
 
     async def _last_used(self, graph: Graph, application: str) -> Mapping[str, datetime]:
-        app_id = (await self._resolved(graph, application)).app_id
+        app_id = (await self._applications.resolved(graph, application)).app_id
         return dict(used for row in await graph.sign_ins(app_id) if (used := sign_in(row)) is not None)
 
     async def _is_full(self, graph: Graph, application: str) -> bool:
@@ -242,16 +223,6 @@ class EntraProvider:
             return (await self._list(graph, application)).free_slots == 0
         except RotatorError:
             return False
-
-    def _is_fresh(self, key_id: str) -> bool:
-        at = self._fresh.get(key_id)
-        since = elapsed(at, self._clock.instant()) if at else None
-        return since is not None and since < _SPREADING
-
-    def _refusal(self, application: str, doing: Doing, reply: Reply) -> RotatorError:
-        if reply.status == 404:
-            self._known.pop(application, None)
-        return refused(self._settings, doing, reply, self._clock.now())
 
     # ------------------------------------------------------------------------------------------------------- the thread
 
@@ -333,18 +304,6 @@ async def _finish(tasks: set[asyncio.Task[Any]], end: Callable[[], Coroutine[Any
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await end()
-
-
-def _named(application: str) -> str:
-    """Return the name of an application, if it is one: it becomes part of a path."""
-    kind, colon, rest = application.rpartition(":")
-    if GUID.match(rest) and (kind, colon) in (("", ""), ("object", ":")):
-        return application
-    raise Misconfigured(
-        "That is neither the app id nor the object id of an application; both are GUIDs.",
-        hint="Correct provider.app_id or provider.object_id of the credential.",
-        code="bad_application",
-    )
 
 
 def _stopping(settings: EntraSettings) -> Transient:

@@ -13,7 +13,9 @@ from rotator.finding import Finding, Severity
 from rotator.ports import Listed
 from rotator.providers.entra_answers import Reply, listed, moment, texts
 from rotator.providers.entra_errors import WORST_SKEW, Doing, refused
-from rotator.providers.entra_settings import EntraSettings
+from rotator.providers.entra_keys import listed_key
+from rotator.providers.entra_settings import CERTIFICATE, EntraSettings
+from rotator.wire.cleaning import Cleaner
 
 if TYPE_CHECKING:
     from rotator.providers.entra_graph import Graph
@@ -36,7 +38,9 @@ class Examination:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._application = application
+        self._application = application.removeprefix(CERTIFICATE)
+        self._noun = "secret" if self._application == application else "certificate"
+        self._field = "passwordCredentials" if self._noun == "secret" else "keyCredentials"
         self._lifetime = lifetime
         self._subject = subject
         self._ours = ours
@@ -50,14 +54,16 @@ class Examination:
             claims = await graph.login.claims()
             roles = self._login(claims)
             self._at = "application"
-            reply = await graph.application(self._application, *_SELECT, "passwordCredentials")
+            reply = await graph.application(self._application, *_SELECT, self._field)
             self._clocks(reply)
             app = reply.json
             if reply.status != 200 or app is None:
                 raise refused(self._settings, Doing("read the application"), reply, self._clock.now())
             self._state(app)
             await self._ownership(graph, str(app.get("id")), roles, claims.get("oid"))
-            self._secrets(app)
+            self._versions(app)
+            self._at = "federated"
+            await self._federated(graph, str(app.get("id")))
             self._at = "policy"
             await self._policy(graph, app)
         except RotatorError as error:
@@ -95,7 +101,7 @@ class Examination:
     def _state(self, app: Mapping[str, Any]) -> None:
         """Look whether the application may log in at all."""
         if app.get("isDisabled") is True or app.get("disabledByMicrosoftStatus") not in (None, "NotDisabled"):
-            hint = "Have it enabled again, or remove it from the configuration; no secret of it gets a token."
+            hint = f"Have it enabled again, or remove it from the configuration; no {self._noun} of it gets a token."
             self._tell("application", Severity.FAIL, "the application is disabled", hint)
 
     async def _ownership(self, graph: Graph, object_id: str, roles: tuple[str, ...] | None, principal: object) -> None:
@@ -118,18 +124,32 @@ class Examination:
             Denied.exit_status,
         )
 
-    def _secrets(self, app: Mapping[str, Any]) -> None:
-        """Count the live secrets, and ours among them."""
-        items = app.get("passwordCredentials")
-        found = [one for one in map(listed, items if isinstance(items, list) else []) if one is not None]
+    def _versions(self, app: Mapping[str, Any]) -> None:
+        """Count the live secrets, or certificates, and ours among them."""
+        items = app.get(self._field)
+        read = listed if self._noun == "secret" else listed_key
+        found = [one for one in map(read, items if isinstance(items, list) else []) if one is not None]
         now = self._clock.now()
         live = [one for one in found if one.expires_at is None or one.expires_at > now]
         ours = [one for one in live if self._ours and (one.tag or "").startswith(self._ours)]
         ends = [one.expires_at - now for one in live if one.expires_at is not None]
         nearest = f", the first ends in {short(min(ends))}" if ends else ""
-        self._told.append(f"{len(ours)} of {len(live)} secrets ours{nearest}" if live else "no live secret")
-        if "PersonalMicrosoftAccount" in str(app.get("signInAudience")):
+        self._told.append(
+            f"{len(ours)} of {len(live)} {self._noun}s ours{nearest}" if live else f"no live {self._noun}"
+        )
+        if self._noun == "secret" and "PersonalMicrosoftAccount" in str(app.get("signInAudience")):
             self._slots(found, ours)
+
+    async def _federated(self, graph: Graph, object_id: str) -> None:
+        """Name the federated credentials: who else may be this application. They are nobody's to rotate."""
+        clean = Cleaner(())
+        for one in await graph.federated(object_id):
+            said = one if isinstance(one, dict) else {}
+            name, issuer, subject = (
+                clean.words(str(said.get(key) or "?"), 120) for key in ("name", "issuer", "subject")
+            )
+            message = f"federated credential {name}, for {subject} of {issuer}; it has no value, and is never touched"
+            self._tell("federated", Severity.OK, message)
 
     def _slots(self, found: list[Listed], ours: list[Listed]) -> None:
         """Look for a free place, where there are two only."""
@@ -155,13 +175,13 @@ class Examination:
         try:
             own = [one for one in await graph.policies(str(app.get("id"))) if _enabled(one)]
             if own:
-                rules = [rule for one in own for rule in _rules(one.get("restrictions"))]
+                rules = [rule for one in own for rule in _rules(one.get("restrictions"), self._field)]
             else:
                 reply = await graph.tenant_policy()
                 policy = reply.json
                 if reply.status != 200 or policy is None:
                     raise refused(self._settings, Doing("read the policy"), reply, self._clock.now())
-                rules = _rules(policy.get("applicationRestrictions")) if _enabled(policy) else []
+                rules = _rules(policy.get("applicationRestrictions"), self._field) if _enabled(policy) else []
         except Denied:
             self._told.append(f"policies cannot be read without Policy.Read.All; {asked}")
             return
@@ -171,9 +191,12 @@ class Examination:
             hint = "Have the application exempted, or use a certificate or a federated credential for it."
             self._tell("policy", Severity.FAIL, "an app management policy forbids new client secrets", hint)
             return
-        caps = [
-            _duration(rule.get("maxLifetime")) for rule in rules if rule.get("restrictionType") == "passwordLifetime"
-        ]
+        if any(rule.get("restrictionType") == "trustedCertificateAuthority" for rule in rules):
+            hint = "Have the application exempted: rotator signs its certificates itself, and knows no CA."
+            self._tell("policy", Severity.FAIL, "an app management policy takes certificates of its own CAs only", hint)
+            return
+        capped = ("passwordLifetime", "asymmetricKeyLifetime")
+        caps = [_duration(rule.get("maxLifetime")) for rule in rules if rule.get("restrictionType") in capped]
         cap = min((one for one in caps if one is not None), default=None)
         if cap is None:
             self._told.append(f"no policy caps the lifetime, {asked}")
@@ -218,8 +241,8 @@ def _enabled(policy: object) -> bool:
     return isinstance(policy, dict) and policy.get("isEnabled") is True
 
 
-def _rules(restrictions: object) -> list[Mapping[str, Any]]:
-    rules = restrictions.get("passwordCredentials") if isinstance(restrictions, dict) else None
+def _rules(restrictions: object, field: str) -> list[Mapping[str, Any]]:
+    rules = restrictions.get(field) if isinstance(restrictions, dict) else None
     return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
 
 

@@ -31,10 +31,14 @@ _LATER = "The next run tries again; nothing needs to be done."
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """What a call was made for. words: completes "Graph refused to …". writes: whether it changes something."""
+    """What a call was made for. words: completes "Graph refused to …". writes: whether it changes something.
+
+    noun: what it is about.
+    """
 
     words: str
     writes: bool = False
+    noun: str = "secret"
 
 
 def unanswered(settings: EntraSettings, doing: Doing, no: NoAnswer) -> RotatorError:
@@ -83,15 +87,15 @@ def _said_no(settings: EntraSettings, doing: Doing, reply: Reply) -> RotatorErro
     policy = f" {reply.policy_id}" if reply.policy_id else ""
     if code == "CredentialInvalidLifetimeAsPerAppPolicy":
         return Refused(
-            f"The app management policy{policy} allows no secret as long as that.",
+            f"The app management policy{policy} allows no {doing.noun} as long as that.",
             hint="Ask for less in policy.lifetime, or have the policy changed.",
             code="lifetime_not_allowed",
         )
     if code == "CredentialTypeNotAllowedAsPerAppPolicy":
         return Refused(
-            f"The app management policy{policy} forbids new client secrets for this application.",
+            f"The app management policy{policy} forbids new client {doing.noun}s for this application.",
             hint="Have the application exempted, or use a certificate or a federated credential for it.",
-            code="secrets_forbidden",
+            code=f"{doing.noun}s_forbidden",
         )
     if code == "Directory_ResourceSizeExceeded":  # seen with 403 and 400, microsoft-graph-docs #21469
         return NoFreeSlot(

@@ -7,8 +7,9 @@ redirects are not there at all: a POST sent twice makes two secrets. Every answe
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -80,6 +81,13 @@ class Graph:
         """Return who owns the application."""
         item = self._service.applications.by_application_id(object_id)
         return await self._collected(item.owners.to_get_request_information(), Doing("read its owners"))
+
+    async def federated(self, object_id: str) -> list[Any]:
+        """Return whose tokens the application is taken at: its federated identity credentials."""
+        info = RequestInformation(Method.GET)
+        info.url = f"{self._settings.graph}/applications/{object_id}/federatedIdentityCredentials"
+        info.headers.try_add("Accept", "application/json")
+        return await self._collected(info, Doing("read its federated credentials"))
 
     async def policies(self, object_id: str) -> list[Any]:
         """Return the app management policies assigned to the application."""
@@ -153,6 +161,29 @@ class Graph:
         item = self._service.applications.by_application_id(object_id).remove_password
         info = item.to_post_request_information(RemovePasswordPostRequestBody(key_id=UUID(key_id)))
         return await self._asked(info, Doing("retire a secret", writes=True))
+
+    async def add_key(self, object_id: str, key: Mapping[str, object], proof: str) -> Reply:
+        """Add a certificate beside the others, by proof of possession of one of them. Sent once."""
+        body = {"keyCredential": key, "passwordCredential": None, "proof": proof}
+        return await self._put(Method.POST, f"{object_id}/addKey", body, "add a certificate")
+
+    async def remove_key(self, object_id: str, key_id: str, proof: str) -> Reply:
+        """Remove a certificate for ever, by proof of possession of one that is there. Sent once."""
+        return await self._put(
+            Method.POST, f"{object_id}/removeKey", {"keyId": key_id, "proof": proof}, "remove a certificate"
+        )
+
+    async def write_keys(self, object_id: str, keys: Sequence[object], words: str) -> Reply:
+        """Let these, and no others, be the certificates of the application. Sent once. words: what that does."""
+        return await self._put(Method.PATCH, object_id, {"keyCredentials": keys}, words)
+
+    async def _put(self, method: Method, path: str, body: object, words: str) -> Reply:
+        """Send a write without the library's models: the one of an application imports a thousand modules."""
+        info = RequestInformation(method)
+        info.url = f"{self._settings.graph}/applications/{path}"
+        info.headers.try_add("Accept", "application/json")
+        info.set_stream_content(json.dumps(body).encode(), "application/json")
+        return await self._asked(info, Doing(words, writes=True))
 
     # About time, and the end
 

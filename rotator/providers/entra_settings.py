@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 from rotator.secret import Secret
 
+CERTIFICATE = "certificate:"
+"""What stands before the name of an application whose certificates are meant."""
+
 ReadSecret = Callable[[], Secret]
 """Reads a secret reference anew; raises Misconfigured when it cannot be read."""
 
@@ -70,7 +73,8 @@ class EntraSettings:
 
     name: as configured, for messages. authority, graph: base addresses, https, without a slash at the end; graph with
     its version. ca_file: the only certificates trusted; None: those of the system. proxy: None: none, whatever the
-    environment says. spacing: between two writes to one application. deadline: for one call of the port as a whole.
+    environment says. spacing: between two writes to one application. agreement: between the two reads that must agree
+    before all certificates of an application are written at once. deadline: for one call of the port as a whole.
     """
 
     name: str
@@ -81,6 +85,7 @@ class EntraSettings:
     ca_file: Path | None = None
     proxy: str | None = None
     spacing: timedelta = timedelta(seconds=1)
+    agreement: timedelta = timedelta(seconds=10)
     connect_timeout: timedelta = timedelta(seconds=5)
     deadline: timedelta = timedelta(seconds=30)
 

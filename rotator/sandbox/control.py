@@ -187,7 +187,10 @@ class Remote:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, SecretPolicy):
-        fields = {name: _plain(getattr(value, name)) for name in ("policy_id", "max_lifetime", "secrets_allowed")}
+        fields = {
+            name: _plain(getattr(value, name))
+            for name in ("policy_id", "max_lifetime", "secrets_allowed", "max_certificate_lifetime")
+        }
         return {"policy": fields}
     return {"seconds": value.total_seconds()} if isinstance(value, timedelta) else value
 

@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from rotator.clock import Clock
-from rotator.sandbox.records import HeldSecret, Mutation, Seen, secret_from, to_plain
+from rotator.sandbox.records import HeldKey, HeldSecret, Mutation, Seen, secret_from, to_plain
 from rotator.sandbox.weather import Sky
 from rotator.sandbox.world import App, World
 
@@ -175,7 +175,7 @@ class Directory:
                 known_at=(at,) if by == "portal" else tuple(at + lag for lag in lags),
             )
             self._secrets.append(secret)
-            self._record("add", secret, by)
+            self.record("add", secret, by)
             return secret
 
     def remove(self, app_id: str, key_id: str, *, by: str = "portal") -> HeldSecret:
@@ -193,7 +193,7 @@ class Directory:
                 forgotten[dice.randrange(len(forgotten))] = at + weather.linger * dice.random()
             gone = replace(secret, removed_at=at, removed_by=by, forgotten_at=tuple(forgotten))
             self._secrets[index] = gone
-            self._record("remove", gone, by)
+            self.record("remove", gone, by)
             return gone
 
     def expire(self, app_id: str, key_id: str) -> None:
@@ -236,8 +236,8 @@ class Directory:
                     return secret, replica
             return None, replica
 
-    def saw_sign_in(self, secret: HeldSecret) -> None:
-        """Remember that a token was asked for with this secret."""
+    def saw_sign_in(self, secret: HeldSecret | HeldKey) -> None:
+        """Remember that a token was asked for with this secret or certificate."""
         with self._lock:
             self._used.setdefault(secret.key_id, (secret.app_id, deque(maxlen=100)))[1].append(self.now())
 
@@ -325,7 +325,8 @@ class Directory:
                 "The size of the object has exceeded its limit. Please reduce the number of values and retry.",
             )
 
-    def _record(self, operation: str, secret: HeldSecret, by: str) -> None:
+    def record(self, operation: str, secret: HeldSecret | HeldKey, by: str) -> None:
+        """Log what took effect."""
         self._mutations.append(
             Mutation(
                 seq=len(self._mutations) + 1,

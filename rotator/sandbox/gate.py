@@ -17,7 +17,13 @@ from rotator.sandbox.exchange import Call, Refusal, Reply
 from rotator.sandbox.spoil import Transports, echoed, render, retry_after, spoil, strange
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Sky
 
-_WRITES = (Route.ADD_PASSWORD, Route.REMOVE_PASSWORD)
+_WRITES = (
+    Route.ADD_PASSWORD,
+    Route.REMOVE_PASSWORD,
+    Route.ADD_KEY,
+    Route.REMOVE_KEY,
+    Route.UPDATE_APPLICATION,
+)
 # Answers that are made of an error in the API's own words; the others are made of the true answer.
 _ERRORS = (Answer.ERROR, Answer.THROTTLE, Answer.ERROR_IN_200, Answer.CONTROL_CHARACTERS)
 

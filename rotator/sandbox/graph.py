@@ -1,4 +1,4 @@
-"""The part of Microsoft Graph v1.0 that rotates client secrets, as rules on plain requests; everything else is 404.
+"""The part of Microsoft Graph v1.0 that rotates secrets and certificates, as rules on plain requests; all else is 404.
 
 Shapes and error codes after learn.microsoft.com "application: addPassword", "removePassword", "Microsoft Graph error
 responses" and "tenantAppManagementPolicy", and the answers quoted in public issues (nais/azurerator #448).
@@ -9,20 +9,23 @@ from __future__ import annotations
 import base64
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from rotator.sandbox.directory import Directory, Rejected
 from rotator.sandbox.exchange import Call, Refusal, Reply
 from rotator.sandbox.identity import BadAssertion, Identity
-from rotator.sandbox.records import HeldSecret
+from rotator.sandbox.keys import KeyRing, thumbprint
+from rotator.sandbox.records import HeldKey, HeldSecret
 from rotator.sandbox.weather import Sky
 from rotator.sandbox.world import App, SecretPolicy
 
+T = TypeVar("T")
+
 _WRITES_ALL = {"Application.ReadWrite.All", "Directory.ReadWrite.All"}
-_READS = _WRITES_ALL | {"Application.ReadWrite.OwnedBy", "Application.Read.All", "Directory.Read.All"}
+READS = _WRITES_ALL | {"Application.ReadWrite.OwnedBy", "Application.Read.All", "Directory.Read.All"}
 _READS_POLICY = {"Policy.Read.All", "Policy.Read.ApplicationConfiguration", "Policy.ReadWrite.ApplicationConfiguration"}
 _CODES = {
     400: "Request_BadRequest",
@@ -51,8 +54,9 @@ class Caller:
 class Graph:
     """The Graph routes."""
 
-    def __init__(self, directory: Directory, identity: Identity, sky: Sky) -> None:
+    def __init__(self, directory: Directory, ring: KeyRing, identity: Identity, sky: Sky) -> None:
         self._directory = directory
+        self._ring = ring
         self._identity = identity
         self._sky = sky
 
@@ -60,18 +64,18 @@ class Graph:
 
     def applications(self, call: Call) -> Reply:
         """GET /applications, with $filter on appId, $select and paging."""
-        self._permitted(self._caller(call), _READS)
+        self._permitted(self._caller(call), READS)
         return self._page(call, "applications", [self._application(app, call) for app in self._filtered(call)])
 
     def application(self, call: Call) -> Reply:
         """GET /applications/{id} and /applications(appId='…')."""
-        self._permitted(self._caller(call), _READS)
+        self._permitted(self._caller(call), READS)
         body = self._application(self._addressed(call), call)
         return self._answer({"@odata.context": self._context("applications/$entity"), **body})
 
     def owners(self, call: Call) -> Reply:
         """GET /applications/{id}/owners: a person, and rotator's service principal where it owns the application."""
-        self._permitted(self._caller(call), _READS)
+        self._permitted(self._caller(call), READS)
         app, ours = self._addressed(call), self._directory.world.rotator
         owners: list[dict[str, Any]] = [
             {
@@ -87,11 +91,12 @@ class Graph:
     def sign_ins(self, call: Call) -> Reply:
         """GET /beta/reports/appCredentialSignInActivities, with $filter on appId: when each secret was last used."""
         self._permitted(self._caller(call), {"AuditLog.Read.All"})
+        kinds = {key.key_id: "certificate" for app in self._directory.apps() for key in self._ring.truth(app.app_id)}
         rows = [
             {
                 "id": base64.b64encode(f"{key_id}|application".encode()).decode(),
                 "keyId": key_id,
-                "keyType": "clientSecret",
+                "keyType": kinds.get(key_id, "clientSecret"),
                 "appId": app.app_id,
                 "signInActivity": {"lastSignInDateTime": at.isoformat().replace("+00:00", "Z")},
             }
@@ -102,12 +107,12 @@ class Graph:
 
     def principals(self, call: Call) -> Reply:
         """GET /servicePrincipals, with $filter on appId."""
-        self._permitted(self._caller(call), _READS)
+        self._permitted(self._caller(call), READS)
         return self._page(call, "servicePrincipals", [_principal(app) for app in self._filtered(call)])
 
     def principal(self, call: Call) -> Reply:
         """GET /servicePrincipals/{id} and /servicePrincipals(appId='…')."""
-        self._permitted(self._caller(call), _READS)
+        self._permitted(self._caller(call), READS)
         return self._answer(
             {"@odata.context": self._context("servicePrincipals/$entity"), **_principal(self._addressed(call))}
         )
@@ -250,6 +255,9 @@ class Graph:
         }
         chosen = call.query.get("$select")
         names = {name.strip() for name in chosen.split(",")} if chosen else set(whole)
+        # "key" is returned only on $select, and only for a single object: learn.microsoft.com, keyCredential.
+        single = "keyCredentials" in names and chosen is not None and bool(call.params)
+        whole["keyCredentials"] = [key_credential(key, whole=single) for key in self._ring.listed(app.app_id)]
         return {name: value for name, value in whole.items() if name in names}
 
     def _page(self, call: Call, kind: str, items: list[dict[str, Any]]) -> Reply:
@@ -278,12 +286,11 @@ class Graph:
             raise Refusal(self.error(400, message=message)) from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
-    def _ruled(self, act: Any) -> HeldSecret:
+    def _ruled(self, act: Callable[[], T]) -> T:
         try:
-            secret: HeldSecret = act()
+            return act()
         except Rejected as no:
             raise Refusal(self.error(no.status, no.code, no.message)) from None
-        return secret
 
     def _answer(self, body: dict[str, Any]) -> Reply:
         return Reply(200, body, self._headers())
@@ -307,6 +314,19 @@ def _password(secret: HeldSecret) -> dict[str, Any]:
     }
 
 
+def key_credential(key: HeldKey, *, whole: bool) -> dict[str, Any]:
+    return {
+        "customKeyIdentifier": base64.b64encode(thumbprint(key.der)).decode(),
+        "displayName": key.display_name,
+        "endDateTime": _graph_time(key.expires_at),
+        "key": key.der if whole else None,
+        "keyId": key.key_id,
+        "startDateTime": _graph_time(key.starts_at),
+        "type": "AsymmetricX509Cert",
+        "usage": "Verify",
+    }
+
+
 def _principal(app: App) -> dict[str, Any]:
     return {"id": app.principal_id, "appId": app.app_id, "displayName": app.name, "accountEnabled": not app.disabled}
 
@@ -318,7 +338,10 @@ def _restrictions(policy: SecretPolicy) -> dict[str, Any]:
         found.append(_restriction("passwordAddition", None, since))
     if policy.max_lifetime is not None:
         found.append(_restriction("passwordLifetime", _iso_duration(policy.max_lifetime), since))
-    return {"passwordCredentials": found, "keyCredentials": []}
+    keys = []
+    if policy.max_certificate_lifetime is not None:
+        keys.append(_restriction("asymmetricKeyLifetime", _iso_duration(policy.max_certificate_lifetime), since))
+    return {"passwordCredentials": found, "keyCredentials": keys}
 
 
 def _restriction(kind: str, lifetime: str | None, since: str) -> dict[str, Any]:

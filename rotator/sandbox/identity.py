@@ -15,11 +15,12 @@ from typing import Any
 
 import jwt
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from rotator.sandbox.directory import Directory
+from rotator.sandbox.keys import KeyRing, names, parsed
+from rotator.sandbox.records import HeldKey
 from rotator.sandbox.world import GRAPH_APP_ID, GRAPH_URI, App, Resource
 
 MARKER = "issued by the rotator sandbox; opens nothing"
@@ -39,8 +40,9 @@ class BadAssertion(Exception):
 class Identity:
     """The signing keys of one sandbox, and the certificates it knows its applications by."""
 
-    def __init__(self, directory: Directory, base_url: str) -> None:
+    def __init__(self, directory: Directory, ring: KeyRing, base_url: str) -> None:
         self._directory = directory
+        self._ring = ring
         self._keys = list(_process_keys())
         self._own = secrets.token_bytes(32)
         self._certificates: dict[str, list[x509.Certificate]] = defaultdict(list)
@@ -130,8 +132,11 @@ class Identity:
         """Accept assertions of `app_id` that are signed with this certificate's key."""
         self._certificates[app_id].append(certificate)
 
-    def check_assertion(self, client_id: str, assertion: str, token_url: str) -> None:
-        """Check a client assertion (RFC 7523), signed by a trusted certificate or by the sandbox's own cluster."""
+    def check_assertion(self, client_id: str, assertion: str, token_url: str) -> HeldKey | None:
+        """Check a client assertion (RFC 7523), signed by a trusted certificate or by the sandbox's own cluster.
+
+        Return the certificate of the application that it was signed with; None for any other.
+        """
         try:
             header = jwt.get_unverified_header(assertion)
             claims = jwt.decode(assertion, options={"verify_signature": False})
@@ -139,8 +144,9 @@ class Identity:
             raise BadAssertion(50027, "JWT token is invalid or malformed.") from None
         if claims.get("iss") == f"{self.base_url}/federation":
             self._check_federated(client_id, assertion)
-            return
-        certificate = self._certificate(client_id, header)
+            return None
+        held = self._ring.recognise(client_id, header)
+        certificate = self._certificate(client_id, header) if held is None else parsed(held.der)
         public = certificate.public_key()
         if not isinstance(public, rsa.RSAPublicKey):
             raise BadAssertion(700027, "The certificate's key cannot be used to verify the assertion.")
@@ -156,6 +162,7 @@ class Identity:
         until, since = float(claims.get("exp", 0)), float(claims.get("nbf", 0))
         if until <= (now - _SKEW).timestamp() or since > (now + _SKEW).timestamp():
             raise BadAssertion(700024, "Client assertion is not within its valid time range.")
+        return held
 
     def _check_federated(self, client_id: str, assertion: str) -> None:
         claims = self._verified(assertion)
@@ -167,12 +174,7 @@ class Identity:
 
     def _certificate(self, client_id: str, header: Mapping[str, Any]) -> x509.Certificate:
         for certificate in self._certificates[client_id]:
-            # SHA-1 is how x5t is defined (RFC 7515 section 4.1.7); it names the certificate and protects nothing.
-            prints = {
-                "x5t#S256": certificate.fingerprint(hashes.SHA256()),
-                "x5t": certificate.fingerprint(hashes.SHA1()),
-            }
-            if any(str(header.get(name, "")).rstrip("=") == _base64url(value) for name, value in prints.items()):
+            if names(header, certificate):
                 return certificate
         raise BadAssertion(
             700027, "Client assertion failed signature validation. The key was not found by its thumbprint."

@@ -34,6 +34,24 @@ class HeldSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldKey:
+    """One certificate as it really is; its private key is nowhere here. Times as for `HeldSecret`. der: in base64."""
+
+    key_id: str
+    app_id: str
+    der: str = field(repr=False)
+    display_name: str | None
+    starts_at: datetime
+    expires_at: datetime
+    created_at: datetime
+    created_by: str
+    known_at: tuple[datetime, ...]
+    removed_at: datetime | None = None
+    removed_by: str | None = None
+    forgotten_at: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Mutation:
     """Something that took effect. operation: add or remove. by: the caller's app id, or `portal`."""
 
@@ -61,17 +79,26 @@ class Seen:
     effect: str | None
 
 
-def to_plain(record: HeldSecret | Mutation | Seen) -> dict[str, Any]:
+def to_plain(record: HeldSecret | HeldKey | Mutation | Seen) -> dict[str, Any]:
     """Return a record as JSON can carry it."""
     return {name: _plain(value) for name, value in asdict(record).items()}
 
 
 def secret_from(item: dict[str, Any]) -> HeldSecret:
     """Undo `to_plain` for a secret."""
+    return HeldSecret(**_read(item))
+
+
+def key_from(item: dict[str, Any]) -> HeldKey:
+    """Undo `to_plain` for a certificate."""
+    return HeldKey(**_read(item))
+
+
+def _read(item: dict[str, Any]) -> dict[str, Any]:
     moments = {name: datetime.fromisoformat(item[name]) for name in ("starts_at", "expires_at", "created_at")}
     lists = {name: tuple(map(datetime.fromisoformat, item[name])) for name in ("known_at", "forgotten_at")}
     removed = datetime.fromisoformat(item["removed_at"]) if item["removed_at"] else None
-    return HeldSecret(**{**item, **moments, **lists, "removed_at": removed})
+    return {**item, **moments, **lists, "removed_at": removed}
 
 
 def mutation_from(item: dict[str, Any]) -> Mutation:

@@ -18,6 +18,7 @@ from rotator.sandbox.directory import Directory
 from rotator.sandbox.exchange import Call, Reply
 from rotator.sandbox.gate import Endpoint, Gate, IssuersDate
 from rotator.sandbox.graph import Graph
+from rotator.sandbox.graph_keys import GraphOfKeys
 from rotator.sandbox.tokens import TokenEndpoint
 from rotator.sandbox.vendor import Vendors
 from rotator.sandbox.weather import Route
@@ -29,7 +30,7 @@ def application(
     gate: Gate,
     directory: Directory,
     tokens: TokenEndpoint,
-    graph: Graph,
+    graph: GraphOfKeys,
     vendors: Vendors,
     console: Console,
     control: Control,
@@ -66,7 +67,7 @@ def _entra(gate: Gate, tokens: TokenEndpoint) -> list[Path]:
     ]
 
 
-def _graph(gate: Gate, graph: Graph) -> list[Path]:
+def _graph(gate: Gate, graph: GraphOfKeys) -> list[Path]:
     def path(pattern: str, method: str, route: Route, handler: Handler) -> Path:
         endpoint = Endpoint(route, handler, graph.error, graph.concurrency_violation)
         return Path(f"/v1.0{pattern}", gate.open(endpoint), methods=[method])
@@ -85,6 +86,10 @@ def _graph(gate: Gate, graph: Graph) -> list[Path]:
             path(base, "GET", Route.READ_APPLICATION, graph.application),
             path(f"{base}/owners", "GET", Route.OWNERS, graph.owners),
             path(f"{base}/appManagementPolicies", "GET", Route.POLICY, graph.policies),
+            path(base, "PATCH", Route.UPDATE_APPLICATION, graph.update),
+            path(f"{base}/federatedIdentityCredentials", "GET", Route.FEDERATED, graph.federated),
+            path(f"{base}/addKey", "POST", Route.ADD_KEY, graph.add_key),
+            path(f"{base}/removeKey", "POST", Route.REMOVE_KEY, graph.remove_key),
             path(f"{base}/addPassword", "POST", Route.ADD_PASSWORD, graph.add_password),
             path(f"{base}/removePassword", "POST", Route.REMOVE_PASSWORD, graph.remove_password),
         ]

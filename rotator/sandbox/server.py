@@ -31,8 +31,9 @@ from rotator.sandbox.control import Control
 from rotator.sandbox.directory import Directory
 from rotator.sandbox.files import Files, prepare_files
 from rotator.sandbox.gate import Gate
-from rotator.sandbox.graph import Graph
+from rotator.sandbox.graph_keys import GraphOfKeys
 from rotator.sandbox.identity import Identity
+from rotator.sandbox.keys import KeyRing
 from rotator.sandbox.routes import application
 from rotator.sandbox.tls import write_private
 from rotator.sandbox.tokens import IDENTITY_HEADER, TokenEndpoint
@@ -56,9 +57,9 @@ class Memory(StrEnum):
 class Sandbox:
     """A running sandbox.
 
-    directory: the oracle and the administrator's hands. vendors: the two other vendors' portals; console: the admin API
-    of one of them. sky: weather and
-    faults. identity: signing keys. files: what was written into the folder.
+    directory, keys: the oracle and the administrator's hands, for secrets and for certificates. vendors: the two other
+    vendors' portals; console: the admin API of one of them. sky: weather and faults. identity: signing keys. files:
+    what was written into the folder.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Sandbox:
         self.folder = folder
         self.sky = Sky(weather, seed)
         self.directory = Directory(world, self.sky, clock)
+        self.keys = KeyRing(self.directory, self.sky)
         self.control_token = secrets.token_urlsafe(24)
         self.files: Files
         self.identity: Identity
@@ -209,7 +211,7 @@ class Sandbox:
 
     def _build(self) -> None:
         rotator = self.directory.world.rotator.app_id
-        self.identity = Identity(self.directory, self.base_url)
+        self.identity = Identity(self.directory, self.keys, self.base_url)
         self.identity.trust(rotator, self.files.certificate)
         self.vendors = Vendors(self.directory, self.identity, self.sky)
         self.console = Console(self.vendors, self.files.console_token)
@@ -218,7 +220,7 @@ class Sandbox:
         directory, identity, sky = self.directory, self.identity, self.sky
         gate = Gate(directory, sky, self._transports, lambda: f"https://{HOST}:{self._thief_port}")
         control = Control(self.control_token, directory, sky, self.stolen)
-        tokens, graph = TokenEndpoint(directory, identity), Graph(directory, identity, sky)
+        tokens, graph = TokenEndpoint(directory, identity), GraphOfKeys(directory, self.keys, identity, sky)
         app = application(gate, directory, tokens, graph, self.vendors, self.console, control)
         config = uvicorn.Config(
             app,
@@ -272,13 +274,14 @@ class Sandbox:
 
     def _save(self) -> None:
         if self._state_file is not None:
-            state = {**self.directory.dump(), "vendors": self.vendors.dump()}
+            state = {**self.directory.dump(), "vendors": self.vendors.dump(), "keys": self.keys.dump()}
             write_private(self._state_file, json.dumps(state).encode())
 
     def _load(self) -> None:
         if self._state_file is not None and self._state_file.exists():
             state = json.loads(self._state_file.read_text(encoding="utf-8"))
             self.vendors.load(state.pop("vendors", []))
+            self.keys.load(state.pop("keys", []))
             self.directory.load(state)
         # Rotator's own secret is the file's, whatever the state says: the two can not fall apart.
         rotator, text = self.directory.world.rotator.app_id, self.files.secret

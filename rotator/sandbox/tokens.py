@@ -171,9 +171,11 @@ class TokenEndpoint:
         assertion = form.get("client_assertion")
         if assertion is not None and form.get("client_assertion_type") == ASSERTION_TYPE:
             try:
-                self._identity.check_assertion(app.app_id, assertion, self._identity.base_url + call.path)
+                key = self._identity.check_assertion(app.app_id, assertion, self._identity.base_url + call.path)
             except BadAssertion as fault:
                 raise self._refusal(fault.number or 700027, fault.message) from None
+            if key is not None:
+                self._directory.saw_sign_in(key)
             return "2", 0
         if not secret:
             raise self._refusal(

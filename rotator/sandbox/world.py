@@ -25,11 +25,21 @@ FIELDOPS_API = "9b1d7a30-0000-4000-8000-000000000023"
 
 @dataclass(frozen=True, slots=True)
 class SecretPolicy:
-    """An app management policy: what it forbids. max_lifetime None: no cap."""
+    """An app management policy: what it forbids. A lifetime None: no cap. max_certificate_lifetime: of certificates."""
 
     policy_id: str
     max_lifetime: timedelta | None = None
     secrets_allowed: bool = True
+    max_certificate_lifetime: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Federated:
+    """A federated identity credential: whose tokens the application is taken at."""
+
+    name: str
+    issuer: str
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class App:
     roles: resource URI -> app roles granted to it. owned: rotator's service principal is among its owners. personal: it
     allows personal accounts, so it may hold two secrets only. grants_at_most: a lifetime beyond this is silently cut.
     fresh_lag: every token replica learns of a new secret only after this. first_secret: lifetime of the secret that a
-    person made in the portal before we came; None: it has none.
+    person made in the portal before we came; None: it has none. federated: who else may be this application.
     """
 
     app_id: str
@@ -64,6 +74,7 @@ class App:
     fresh_lag: timedelta = timedelta(0)
     token_lifetime: timedelta = timedelta(seconds=3599)
     first_secret: timedelta | None = timedelta(days=60)
+    federated: tuple[Federated, ...] = ()
 
     @property
     def object_id(self) -> str:

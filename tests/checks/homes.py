@@ -27,7 +27,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httpx2": ("rotator/wire/", "rotator/provers/", "rotator/notifications/"),
     "hvac": ("rotator/stores/vault",),
     "jinja2": ("rotator/sandbox/", "rotator/web/"),
-    "jwt": ("rotator/provers/", "rotator/sandbox/"),
+    "jwt": ("rotator/provers/", "rotator/sandbox/", "rotator/providers/entra"),
     "kiota_abstractions": ("rotator/providers/entra",),
     "kiota_authentication_azure": ("rotator/providers/entra",),
     "kiota_http": ("rotator/providers/entra",),

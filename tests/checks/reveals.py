@@ -24,6 +24,7 @@ PLACES: Final = {
     "rotator/providers/described_slot.py": 1,  # a value of our choice, on its way into a request
     "rotator/providers/keycloak.py": 2,  # the rotated secret, which is put back, or must stay in the attributes
     "rotator/providers/described_wire.py": 6,  # our own login at a vendor, in each of its ways
+    "rotator/providers/entra_keys.py": 2,  # the key that signs a proof of possession, with its certificate
     "rotator/providers/entra_login.py": 2,  # our own login
     "rotator/sandbox/demo_consumers.py": 1,  # what a consumer of the demo sends
     "rotator/secret.py": 2,  # the door itself: texts and documents

@@ -46,13 +46,59 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
             )
         ],
     ),
-    "certificates": (
+    "a kind of credential": (
         document(
             credentials=credential(
-                "provider: {use: contoso, app_id: 7f3c0c52-0000-4000-8000-000000000001, credential: §certificate}"
+                "provider: {use: contoso, app_id: 7f3c0c52-0000-4000-8000-000000000001, credential: §passkey}"
             )
         ),
-        [f"{AT}.provider.credential: `certificate` comes with a later release"],
+        [f"{AT}.provider.credential: must be one of secret, certificate"],
+    ),
+    "a certificate that is sent as a secret": (
+        document(
+            credentials=credential(
+                "provider: {use: contoso, app_id: 7f3c0c52-0000-4000-8000-000000000001, credential: certificate}",
+                "verify: {scope: api://x/.default, expect: {aud: api://x}, client_auth: §client_secret_basic}",
+            )
+        ),
+        [
+            (
+                f"{AT}.verify.client_auth: sends a secret, and what is rotated here is a certificate\n"
+                "  Use private_key_jwt, or leave the key out."
+            )
+        ],
+    ),
+    "a certificate that is probed with": (
+        document(
+            credentials=credential(
+                "provider: {use: contoso, app_id: 7f3c0c52-0000-4000-8000-000000000001, credential: certificate}",
+                'verify: {kind: §http_probe, request: "GET https://x.example", credential_in: {header: X-Key}}',
+            )
+        ),
+        [
+            (
+                f"{AT}.verify.kind: sends a key, and what is rotated here is a certificate\n"
+                "  A certificate is proved by a token; leave `verify.kind` out."
+            )
+        ],
+    ),
+    "fields of another kind": (
+        document(credentials=credential("store: {use: vault, path: a, fields: {§private_key: key}}")),
+        [(f"{AT}.store.fields: `private_key` is no field of a secret; it is held in client_secret\n  Leave it out.")],
+    ),
+    "fields of a certificate that collide": (
+        document(
+            credentials=credential(
+                "provider: {use: contoso, app_id: 7f3c0c52-0000-4000-8000-000000000001, credential: certificate}",
+                "store: {use: vault, path: a, fields: {certificate: pem, private_key: §pem}}",
+            )
+        ),
+        [
+            (
+                f"{AT}.store.fields.private_key: `pem` would hold two of our fields: certificate and private_key\n"
+                "  Give every field a name of its own."
+            )
+        ],
     ),
     "dot segments": (
         document(credentials=credential("store: {use: vault, path: §a/../b}")),
@@ -64,8 +110,8 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
         ),
         [
             (
-                f"{AT}.store.fields: a key must be one of client_id, client_secret, token_url, scope, key_id, issued_at, "
-                "expires_at, rotation_id"
+                f"{AT}.store.fields: a key must be one of client_id, client_secret, certificate, private_key, token_url, "
+                "scope, key_id, issued_at, expires_at, rotation_id"
             ),
             f"{AT}.store.fields.client_secret: not a field name; letters, digits, `_`, `.`, `-`, at most 128",
         ],

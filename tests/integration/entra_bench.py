@@ -69,6 +69,7 @@ def settings_for(sandbox: Sandbox, auth: EntraAuth | None = None) -> EntraSettin
         auth=auth or by_certificate(sandbox),
         ca_file=sandbox.ca_file,
         spacing=NO_SPACING,
+        agreement=NO_SPACING,
     )
 
 

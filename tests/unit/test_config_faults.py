@@ -116,7 +116,7 @@ def test_yaml_faults_do_not_hide_those_of_the_grammar(tmp_path: Path) -> None:
 
 def test_a_fault_of_a_provider_does_not_hide_those_of_its_credentials(tmp_path: Path) -> None:
     provider = PROVIDERS.replace("tenant: 11111111-2222-3333-4444-555555555555", f"tenant: {MARK}contoso!")
-    certificate = ONE.replace("}", f", credential: {MARK}certificate}}")
+    certificate = ONE.replace("}", f", credential: {MARK}passkey}}")
     first = credential(f"verify: {MARK}{{expect: {{aud: api://one}}}}")
     second = credential(certificate, name="two", path="partners/two").removeprefix("credentials:\n")
     path, places = write(tmp_path, document(providers=provider, credentials=first + second))

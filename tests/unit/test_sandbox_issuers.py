@@ -15,8 +15,9 @@ import pytest
 from rotator.clock import ManualClock
 from rotator.sandbox.directory import Directory
 from rotator.sandbox.exchange import Call, Refusal, Reply
-from rotator.sandbox.graph import Graph
+from rotator.sandbox.graph_keys import GraphOfKeys
 from rotator.sandbox.identity import Identity
+from rotator.sandbox.keys import KeyRing
 from rotator.sandbox.tokens import TokenEndpoint
 from rotator.sandbox.vendor import SCREENING_SCOPE, Vendor, Vendors
 from rotator.sandbox.weather import Sky, Weather
@@ -44,9 +45,10 @@ class Bench:
         self.clock = ManualClock()
         self.sky = Sky(Weather.calm(), "7")
         self.directory = Directory(demo_world(), self.sky, self.clock)
-        self.identity = Identity(self.directory, BASE)
+        self.keys = KeyRing(self.directory, self.sky)
+        self.identity = Identity(self.directory, self.keys, BASE)
         self.tokens = TokenEndpoint(self.directory, self.identity)
-        self.graph = Graph(self.directory, self.identity, self.sky)
+        self.graph = GraphOfKeys(self.directory, self.keys, self.identity, self.sky)
         self.vendors = Vendors(self.directory, self.identity, self.sky)
         expires_at = self.directory.now() + timedelta(days=1)
         self.directory.put(ROTATOR, display_name=None, expires_at=expires_at, text="ours")

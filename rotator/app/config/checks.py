@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-from rotator.app.config import vendors
+from rotator.app.config import carried, vendors
 from rotator.app.config.described import HttpProvider
 from rotator.app.config.faults import did_you_mean, one_of
 from rotator.app.config.foreign import ForeignProvider
@@ -18,11 +18,11 @@ from rotator.app.config.known import AnyStore, Known
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
-from rotator.app.config.schema import FIELDS, PolicySection, ProviderPlace, StorePlace
+from rotator.app.config.schema import PolicySection, ProviderPlace
 from rotator.app.config.source import Entry, Pending
 from rotator.app.config.systems import VaultStore
 from rotator.app.config.values import NOT_HTTPS, format_duration, is_name, is_of_this_machine, longest_closed
-from rotator.app.config.verifying import ClientAuth, ProofKind, SignatureMode, Verify
+from rotator.app.config.verifying import ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
 from rotator.model import RetireMode
 
@@ -47,10 +47,11 @@ def across(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
             yield from _proofs(entry, sound.verify)
             yield from _keys_of_other_proofs(entry, sound.verify)
             yield from _plain_http(entry, sound.verify)
+            yield from carried.probe(entry, sound.verify)
             if sound.verify.kind is ProofKind.CLIENT_CREDENTIALS:
                 yield from _request(known, entry, sound.verify)
         if sound.store is not None:
-            yield from _fields(entry, sound.store)
+            yield from carried.fields(entry, sound.store)
     yield from _shared(known, entries)
 
 
@@ -338,10 +339,7 @@ def _keys_of_other_proofs(entry: Entry, verify: Verify) -> Iterator[Pending]:
 
 
 def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
-    if verify.client_auth is ClientAuth.PRIVATE_KEY_JWT:
-        message = "signs with the key of a certificate, and what is rotated here is a secret"
-        hint = f"Use {ClientAuth.POST} or {ClientAuth.BASIC}."
-        yield entry.fault(("verify", "client_auth"), message, hint)
+    yield from carried.client_auth(entry, verify)
     provider = entry.sound.provider
     said_nothing = verify.token_url is None and verify.scope is None
     sure = entry.sound.knows(("verify", "token_url"), ("verify", "scope"))
@@ -376,14 +374,3 @@ def _plain_http(entry: Entry, verify: Verify) -> Iterator[Pending]:
         if verify.proxy is not None:
             hint = "The proxy would read the secret; remove the proxy, or use https."
             yield entry.fault(("verify", "proxy"), f"is not for plain http, and {'.'.join(map(str, path))} is", hint)
-
-
-def _fields(entry: Entry, store: StorePlace) -> Iterator[Pending]:
-    taken: dict[str, str] = {}
-    for ours in FIELDS:
-        theirs = store.fields.get(ours, ours)
-        other = taken.setdefault(theirs, ours)
-        if other != ours:
-            mapped = ours if ours in store.fields else other
-            message = f"`{theirs}` would hold two of our fields: {other} and {ours}"
-            yield entry.fault(("store", "fields", mapped), message, "Give every field a name of its own.")

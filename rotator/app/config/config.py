@@ -13,7 +13,7 @@ from rotator.app.config.known import AnyStore
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
-from rotator.app.config.schema import Audit, Credential, PolicySection, Service
+from rotator.app.config.schema import CARRIES, Audit, Credential, PolicySection, Service
 from rotator.app.config.systems import AnyProvider, State
 from rotator.app.config.telling import Receiver
 from rotator.app.config.verifying import ClientAuth, Expect, ProofKind, Signature, SignatureMode, Verify
@@ -100,6 +100,7 @@ class Config:
             by_hand=hand.asks(credential.name) if hand else "",
             procedure=provider.procedure,
             labelled=provider.labelled,
+            carries=CARRIES[credential.provider.credential],
             proof=model.ProofPlan(
                 proofs=verify.proofs,
                 spacing=verify.spacing,
@@ -121,7 +122,7 @@ class Config:
     def verification(self, credential: Credential) -> Verification:
         """Return how versions of this credential are proved."""
         provider = self.providers[credential.provider.use]
-        verify = credential.verify
+        verify, secret = credential.verify, credential.provider.credential == "secret"
         # A bare `jwks` means the issuer's own metadata, and so does silence where it has any.
         silence = SignatureMode.UNVERIFIED if provider.metadata_url is None else SignatureMode.JWKS
         signature = verify.expect.signature or Signature(silence)
@@ -130,7 +131,7 @@ class Config:
         plain_http = any(url is not None and url.startswith("http:") for url in (token_url, keys_url))
         return Verification(
             token_url=token_url,
-            client_auth=verify.client_auth,
+            client_auth=verify.client_auth if secret else ClientAuth.PRIVATE_KEY_JWT,
             scope=verify.scope,
             params=verify.params,
             expect=verify.expect,

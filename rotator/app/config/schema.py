@@ -33,7 +33,6 @@ from rotator.app.config.parts import (
     Text,
     Truth,
     Version,
-    later,
     word,
 )
 from rotator.app.config.requests import PlaceName
@@ -43,8 +42,19 @@ from rotator.app.config.values import Hours
 from rotator.app.config.verifying import Verify
 from rotator.model import RetireMode, Window
 
-FIELDS = ("client_id", "client_secret", "token_url", "scope", "key_id", "issued_at", "expires_at", "rotation_id")
-"""Our fields of a consumer document."""
+CARRIES = {"secret": ("client_secret",), "certificate": ("certificate", "private_key")}
+"""What is rotated -> our fields that hold it, the secret one last."""
+
+_BESIDE = ("token_url", "scope", "key_id", "issued_at", "expires_at", "rotation_id")
+
+
+def fields_of(credential: str) -> tuple[str, ...]:
+    """Return our fields of a consumer document. credential: what is rotated."""
+    return ("client_id", *CARRIES[credential], *_BESIDE)
+
+
+FIELDS = ("client_id", *(name for carried in CARRIES.values() for name in carried), *_BESIDE)
+"""Our fields of consumer documents, of all kinds."""
 
 # ------------------------------------------------------------------------------------------------------ credentials
 
@@ -58,7 +68,7 @@ class ProviderPlace(Section):
     """entra: the application (client) id."""
     object_id: Guid | None = None
     """entra: the object id of the application, not of its service principal; instead of `app_id`."""
-    credential: Annotated[Literal["secret"], later("certificate")] = "secret"
+    credential: Literal["secret", "certificate"] = "secret"
     """entra: what is rotated."""
     client: SomeText | None = None
     """keycloak: the clientId of the client."""
@@ -71,13 +81,14 @@ class ProviderPlace(Section):
     def application(self) -> str:
         """Return the application's name at its issuer.
 
-        For entra its app id, or `object:` and its object id; else what fills the places, as a query (RFC 3986), or the
-        client id. Empty: the issuer has only one.
+        For entra its app id, or `object:` and its object id, behind `certificate:` where its certificates are meant;
+        else what fills the places, as a query (RFC 3986), or the client id. Empty: the issuer has only one.
         """
+        what = "certificate:" if self.credential == "certificate" else ""
         if self.app_id is not None:
-            return self.app_id
+            return f"{what}{self.app_id}"
         if self.object_id is not None:
-            return f"object:{self.object_id}"
+            return f"{what}object:{self.object_id}"
         return urlencode(sorted(self.given.items())) or self.client or self.client_id or ""
 
 

@@ -62,7 +62,7 @@ def _without_other_proofs(verify: dict[str, Any], asked: Verification) -> None:
     for key in ("request", "credential_in"):
         del verify[key]
     del verify["expect"]["status"]
-    verify["token_url"] = asked.token_url
+    verify["token_url"], verify["client_auth"] = asked.token_url, asked.client_auth.value
     verify["expect"]["signature"] = verify["expect"]["signature"] or asked.signature.value
 
 

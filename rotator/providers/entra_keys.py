@@ -1,0 +1,136 @@
+"""Makes RSA keys with self-signed certificates, reads certificates, and signs proofs of possession; contacts nobody.
+
+A private key leaves this file only sealed, in PEM, for the store. Entra takes RSA keys of 2048 bits and more
+(learn.microsoft.com/entra/identity-platform/certificate-credentials).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from rotator.ports import Listed
+from rotator.providers.entra_answers import listed
+from rotator.secret import Fields, Secret
+
+BITS = 2048
+PROOF_AUDIENCE = "00000002-0000-0000-c000-000000000000"  # learn.microsoft.com/graph/application-rollkey-prooftoken
+PROOF_LIFETIME = timedelta(minutes=10)
+_URN = "urn:"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A key and its certificate. certificate: DER in base64, for Graph. values: both in PEM, for the store."""
+
+    certificate: str
+    values: Fields
+
+
+def make_pair(name: str, tag: str, start: datetime, end: datetime) -> Pair:
+    """Return a new key with a self-signed certificate, valid from `start` to `end`.
+
+    name: what people read in the portal. tag: our label, which is found again in the certificate when Graph keeps none.
+    """
+    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(_URN + tag)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    values = Fields({"certificate": certificate.public_bytes(Encoding.PEM).decode(), "private_key": Secret(pem)})
+    return Pair(base64.b64encode(certificate.public_bytes(Encoding.DER)).decode(), values)
+
+
+def tag_in(der: object) -> str | None:
+    """Return the label in a certificate of ours, given as base64 DER; None in any other."""
+    try:
+        parsed = x509.load_der_x509_certificate(base64.b64decode(der if isinstance(der, str) else "", validate=True))
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (
+        ValueError,
+        binascii.Error,
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ):
+        return None
+    return next((one.removeprefix(_URN) for one in found if one.startswith(f"{_URN}rotator/")), None)
+
+
+def listed_key(item: object) -> Listed | None:
+    """Return one of Graph's keyCredentials; None when it has no key id, or is no such thing.
+
+    Our label is its name, or, where Graph has kept another, what stands in the certificate itself.
+    """
+    found = listed(item)
+    if found is None or not isinstance(item, dict) or (found.tag or "").startswith("rotator/"):
+        return found
+    return Listed(found.key_id, tag_in(item.get("key")) or found.tag, found.created_at, found.expires_at)
+
+
+class Holder:
+    """Who has the key of a certificate."""
+
+    def __init__(self, certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> None:
+        self._certificate, self._key = certificate, key
+        # SHA-1 is how Entra names a certificate (RFC 7515 section 4.1.7); it protects nothing here.
+        self._print = certificate.fingerprint(hashes.SHA1())  # noqa: S303
+
+    def is_of(self, item: Mapping[str, Any]) -> bool:
+        """Say whether this is Graph's entry of the certificate: by its bytes, or by its SHA-1 in base64 or in hex."""
+        der = base64.b64encode(self._certificate.public_bytes(Encoding.DER)).decode()
+        named = (base64.b64encode(self._print).decode(), self._print.hex().upper())
+        return item.get("key") == der or item.get("customKeyIdentifier") in named
+
+    def proof(self, object_id: str, now: datetime) -> str:
+        """Return a proof of possession for one application, by its object id."""
+        header: dict[str, Any] = {
+            "kid": self._print.hex().upper(),
+            "x5t": base64.urlsafe_b64encode(self._print).rstrip(b"=").decode(),
+        }
+        since = int(now.timestamp())
+        claims = {
+            "aud": PROOF_AUDIENCE,
+            "iss": object_id,
+            "nbf": since,
+            "exp": since + int(PROOF_LIFETIME.total_seconds()),
+        }
+        return jwt.encode(claims, self._key, algorithm="RS256", headers=header)
+
+
+def holder_of(values: Fields | None) -> Holder | None:
+    """Return who can sign with what the store holds; None when it holds no certificate with its RSA key."""
+    key, certificate = (None, None) if values is None else (values.secret("private_key"), values.secret("certificate"))
+    if key is None or certificate is None:
+        return None
+    try:
+        private = load_pem_private_key(key.reveal().encode(), password=None)
+        parsed = x509.load_pem_x509_certificate(certificate.reveal().encode())
+    except (ValueError, TypeError):
+        return None
+    if not isinstance(private, rsa.RSAPrivateKey) or private.public_key() != parsed.public_key():
+        return None
+    return Holder(parsed, private)
