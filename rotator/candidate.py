@@ -18,7 +18,7 @@ from rotator.model import Act, Displacement, Intent, Origin, Phase, Reason, Vers
 from rotator.ports import Change, Listed, Retired
 from rotator.run import Run
 from rotator.secret import Fields
-from rotator.staging import Stage
+from rotator.staging import NO_KEEPSAKE, Stage, retire_at_issuer
 from rotator.survey import in_history
 from rotator.timing import plus, spell, spell_moment
 
@@ -49,7 +49,10 @@ def put_there(run: Run, values: Fields, *changes: Change, phase: Phase = Phase.S
 def staged(run: Run, values: Fields) -> dict[str, object]:
     """Return what the staging document says of a rotation whose value it holds."""
     facts = {"attempt": run.rotation.attempt, "base_version": run.rotation.base_version, "key_id": run.rotation.key_id}
-    return {"stage": Stage.STAGED, "values": values, **facts}
+    kept, came = run.claim.document.keepsakes, run.issued.keepsake if run.issued is not None else None
+    if came is not None and run.rotation.key_id is not None:
+        kept = (*kept, (run.rotation.key_id, came))
+    return {"stage": Stage.STAGED, "values": values, "keepsakes": kept, **facts}
 
 
 def see_it_there(run: Run, values: Fields) -> None:
@@ -235,7 +238,13 @@ def remove_candidate(run: Run) -> None:
         run.claim.renew()
         intent = kit.intent(Act.RETIRE, rotation_id=run.rotation.id, key_id=key_id)
         try:
-            gone = carry_out(kit, intent, event, lambda: kit.provider.retire(kit.credential.application, key_id))
+            gone = carry_out(kit, intent, event, lambda: retire_at_issuer(kit, key_id))
+        except Refused as refused:
+            if refused.code != NO_KEEPSAKE:
+                raise
+            left = "what is needed to remove it was lost before it was staged: it is left at its issuer"
+            kit.ledger.record(replace(event, detail=left), replace(candidate, state=VersionState.LEFT))
+            return
         except (OutcomeUnknown, Transient):
             if not tries_left:
                 raise

@@ -35,7 +35,7 @@ from rotator.model import (
 from rotator.planner import current_version
 from rotator.ports import Answer, Retired, Tracked
 from rotator.proving import prove_current, silence
-from rotator.staging import Claim, Stage, StagingDocument, look
+from rotator.staging import Claim, Stage, StagingDocument, look, retire_at_issuer
 from rotator.survey import Scene, full_grace, seen_now
 
 _NOTHING: Final = timedelta(0)
@@ -206,7 +206,7 @@ def remove(kit: Kit, version: Version, reason: str) -> None:
     intent = kit.intent(Act.RETIRE, rotation_id=by or None, key_id=key_id)
     event = kit.event(EventName.VERSION_RETIRED, rotation_id=by or None, reason=reason, key_id=key_id)
     dying = replace(version, state=VersionState.RETIRING)
-    gone = carry_out(kit, intent, event, lambda: kit.provider.retire(kit.credential.application, key_id), dying)
+    gone = carry_out(kit, intent, event, lambda: retire_at_issuer(kit, key_id), dying)
     detail = "it was gone already" if gone is Retired.ALREADY_GONE else None
     done = replace(event, outcome=Outcome.SUCCEEDED, detail=detail)
     dead = replace(dying, state=VersionState.RETIRED, retired_at=kit.clock.now())

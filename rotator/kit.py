@@ -16,7 +16,7 @@ from rotator.clock import Clock
 from rotator.errors import Broken, OutcomeUnknown, RotatorError
 from rotator.event import Event, EventName, Outcome
 from rotator.model import Act, Credential, Intent
-from rotator.ports import Change, Ledger, Progress, Prover, Provider, SignInActivity, Slot, Store
+from rotator.ports import Change, Keeping, Ledger, Progress, Prover, Provider, SignInActivity, Slot, Store
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ class Kit:
     install: the id shared by all states on one staging area. actor: on whose behalf. pause: waits, giving up the
     provider's turn meanwhile; raises Interrupted when the program is to stop. single: the slot of an issuer that has
     only one; None: versions live side by side there. activity: what the issuer saw of their use; None: nothing.
+    keeping: removes versions by what came with them; None: the key id is enough.
     """
 
     credential: Credential
@@ -53,6 +54,7 @@ class Kit:
     pause: Callable[[timedelta], None]
     single: Slot | None = None
     activity: SignInActivity | None = None
+    keeping: Keeping | None = None
 
     @property
     def slot(self) -> Slot:

@@ -61,7 +61,8 @@ class Listing:
 class Issued:
     """A version just created. values: such as `client_secret`, by our names. request_id: the issuer's, for its log.
 
-    client_id: empty where it is not new, and the configured one holds.
+    client_id: empty where it is not new, and the configured one holds. keepsake: what its issuer wants to see when it
+    is to be removed, for rotator alone; None: the key id is enough.
     """
 
     version: Listed
@@ -69,6 +70,7 @@ class Issued:
     values: Fields
     issuer_now: datetime | None
     request_id: str | None = None
+    keepsake: Fields | None = None
 
 
 class Retired(Enum):
@@ -134,6 +136,14 @@ class Possessing(Protocol):
 
     def prove_with(self, held: Callable[[str], Fields | None]) -> None:
         """Take who knows what the consumers of an application read, our fields of it; None: nothing."""
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """An issuer that removes a version only for who shows what came with it, beside its `Provider`."""
+
+    def retire_with(self, application: str, key_id: str, keepsake: Fields, *, again: bool) -> Retired:
+        """Remove one version. again: an earlier call may have done it. Raises as `Provider.retire`."""
 
 
 @runtime_checkable

@@ -11,17 +11,18 @@ do distributed locking", 2016, on why a lease needs a fence).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rotator.clock import Instant, elapsed
-from rotator.errors import Broken, Busy, Denied, Misconfigured, Transient, WriteConflict
+from rotator.errors import Broken, Busy, Denied, Misconfigured, Refused, Transient, WriteConflict
 from rotator.kit import Kit
-from rotator.model import Binding, Credential, Procedure
-from rotator.ports import Snapshot
+from rotator.model import Act, Binding, Credential, Procedure
+from rotator.ports import Retired, Snapshot
 from rotator.secret import Fields, Secret
+from rotator.timing import FAR_PAST
 
 RENEW_AFTER = timedelta(seconds=20)
 TAKE_OVER_AFTER = timedelta(minutes=2)
@@ -32,6 +33,7 @@ KEEP_TRYING = timedelta(hours=1)
 """So long is a value that exists nowhere else offered to the staging area."""
 
 _VALUE = "value."
+_KEEP, _OF = "keep.", "of"
 
 
 class Stage(StrEnum):
@@ -71,6 +73,11 @@ class StagingDocument:
     values: Fields | None = None
     previous: tuple[Previous, ...] = ()
     retiring: tuple[str, ...] = ()
+    keepsakes: tuple[tuple[str, Fields], ...] = ()
+
+    def keepsake(self, key_id: str) -> Fields | None:
+        """Return what came with a version and is needed to remove it; None when nothing is kept."""
+        return next((kept for key, kept in self.keepsakes if key == key_id), None)
 
     @property
     def names(self) -> frozenset[str]:
@@ -106,6 +113,9 @@ class StagingDocument:
             value = self.values.secret(name) if self.values else None
             if value is not None:
                 fields[_VALUE + name] = value
+        for number, (key_id, kept) in enumerate(self.keepsakes):
+            fields[f"{_KEEP}{number}.{_OF}"] = key_id
+            fields |= {f"{_KEEP}{number}.{name}": one for name in kept if (one := kept.secret(name)) is not None}
         return Fields(fields)
 
 
@@ -132,6 +142,7 @@ def decode(fields: Fields, path: str) -> StagingDocument:
             values=Fields({name: value for name, value in values.items() if value is not None}) if values else None,
             previous=tuple(Previous(str(key), int(base)) for key, base in json.loads(_text(fields, "previous"))),
             retiring=tuple(str(key) for key in json.loads(_text(fields, "retiring"))),
+            keepsakes=tuple(_keepsakes(fields)),
         )
     except (KeyError, ValueError, TypeError):
         raise Broken(
@@ -139,6 +150,15 @@ def decode(fields: Fields, path: str) -> StagingDocument:
             hint="Look who else writes there; nothing is done for this credential until it is gone or restored.",
             code="staging_unreadable",
         ) from None
+
+
+def _keepsakes(fields: Fields) -> Iterator[tuple[str, Fields]]:
+    number = 0
+    while (key_id := fields.text(f"{_KEEP}{number}.{_OF}")) is not None:
+        begin = f"{_KEEP}{number}."
+        named = {name.removeprefix(begin): fields.secret(name) for name in fields if name.startswith(begin)}
+        yield key_id, Fields({name: one for name, one in named.items() if one is not None and name != _OF})
+        number += 1
 
 
 def _text(fields: Fields, name: str) -> str:
@@ -178,12 +198,36 @@ def look(kit: Kit) -> tuple[StagingDocument | None, Snapshot]:
     return document, snapshot
 
 
+def retire_at_issuer(kit: Kit, key_id: str) -> Retired:
+    """Remove a version at its issuer, showing what came with it where that is asked for. Raises as the port does.
+
+    Raises Refused with code `no_keepsake` when that is lost: the version is left to its end.
+    """
+    application = kit.credential.application
+    if kit.keeping is None:
+        return kit.provider.retire(application, key_id)
+    document, _ = look(kit)
+    kept = document.keepsake(key_id) if document is not None else None
+    if kept is None:
+        raise Refused(
+            f"What the issuer of {kit.credential.name} gave with {key_id} is lost, so that it cannot be removed.",
+            hint="Remove it at the issuer; then: rotator forget --leave, or leave it to its end.",
+            code=NO_KEEPSAKE,
+        )
+    before = [one for one in kit.ledger.unsettled(kit.credential.name) if one.act is Act.RETIRE]
+    again = sum(one.key_id == key_id for one in before) > 1  # the present call is one of them
+    return kit.keeping.retire_with(application, key_id, kept, again=again)
+
+
 def erase_remains(kit: Kit) -> None:
     """See to it that only the latest staging document can be read: a run may have died, or failed, before it had."""
     _, snapshot = look(kit)
     if snapshot.version > 1:
         kit.store.staging.erase_before(kit.credential.name, snapshot.version)
 
+
+NO_KEEPSAKE = "no_keepsake"
+"""The code of the error for a version that nobody can remove any more."""
 
 NOBODY = Binding("", "", "")
 """The binding of a name that is free again."""
@@ -303,9 +347,18 @@ class Claim:
             duration -= part
 
     def release(self, **changes: object) -> None:
-        """Give the claim up: no value stays behind, and no older version of the document can be read."""
-        self.publish(stage=Stage.IDLE, key_id=None, values=None, **changes)
+        """Give the claim up: no value stays behind, and no older version of the document can be read.
+
+        What came with a version stays as long as the version does.
+        """
+        gone = self._kit.ledger.known_key_ids(self._kit.credential.name, FAR_PAST) - self._living()
+        kept = tuple(one for one in self.document.keepsakes if one[0] not in gone)
+        self.publish(stage=Stage.IDLE, key_id=None, values=None, keepsakes=kept, **changes)
         self._kit.store.staging.erase_before(self._kit.credential.name, self._version)
+
+    def _living(self) -> frozenset[str]:
+        tracked = self._kit.ledger.tracked(self._kit.credential.name)
+        return frozenset(one.key_id for one in tracked.versions) if tracked is not None else frozenset()
 
     def staged_values(self) -> Fields | None:
         """Read the value back from the store: what is proved and promoted is what is durable, not what we remember."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rotator.app.config import described as said
 from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.references import Reference
+from rotator.app.config.registration import RegistrationProvider
 from rotator.app.config.requests import Place
 from rotator.clock import Clock
 from rotator.ports import Provider
@@ -54,6 +55,28 @@ def realm(name: str, section: KeycloakProvider, fetching: Fetching, clock: Clock
         proxy=section.proxy,
     )
     return Keycloak(vendor, section.realm, clock)
+
+
+def registration(
+    name: str,
+    section: RegistrationProvider,
+    fetching: Fetching,
+    clock: Clock,
+    metadata: Mapping[str, Mapping[str, Any]],
+) -> Provider:
+    """Return the provider of one server that registers clients. metadata: what each credential registers as."""
+    from rotator.providers import described_settings as settings
+    from rotator.providers.registration import RegistrationProvider as Registration
+
+    token = section.initial_access_token
+    vendor = settings.Vendor(
+        name=name,
+        base_url=section.base_url,
+        auth=settings.NoAuth() if token is None else settings.Bearer(fetching(token)),
+        ca_file=section.ca_file,
+        proxy=section.proxy,
+    )
+    return Registration(vendor, section.path, metadata, clock)
 
 
 def _side_by_side(name: str, section: said.HttpProvider, fetching: Fetching) -> settings.Description:

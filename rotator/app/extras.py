@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rotator.app.counting import Calls, CountedSlot
-from rotator.ports import Provider, SignInActivity, Slot
+from rotator.ports import Keeping, Provider, SignInActivity, Slot
 
 if TYPE_CHECKING:
     from rotator.app.retry import Again
@@ -17,6 +17,7 @@ class Extras(NamedTuple):
 
     slot: Slot | None = None
     activity: SignInActivity | None = None
+    keeping: Keeping | None = None
 
 
 NONE: Final = Extras()
@@ -27,4 +28,5 @@ def extras(made: Provider, name: str, calls: Callable[[], Calls], again: Again) 
     from rotator.app.retry import SteadySlot
 
     slot = SteadySlot(CountedSlot(made, name, calls), again) if isinstance(made, Slot) else None
-    return Extras(slot, made if isinstance(made, SignInActivity) else None)
+    activity = made if isinstance(made, SignInActivity) else None
+    return Extras(slot, activity, made if isinstance(made, Keeping) else None)

@@ -243,7 +243,8 @@ class House:
         if self._builder is None:
             from rotator.app.wiring import Parts
 
-            ours = partial(Parts, folder=self.database.parent, base=self.config.path.parent)
+            said = self.config
+            ours = partial(Parts, folder=self.database.parent, base=said.path.parent, registrations=said.registrations)
             self._builder = (self._make_builder or ours)(self.clock, self.resolver)
         return self._builder
 

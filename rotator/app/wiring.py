@@ -6,18 +6,19 @@ only reads the state imports neither stores nor issuers. Secrets travel as funct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rotator.app.config import Reference, Resolver, Verification
 from rotator.app.config.config import Probe
 from rotator.app.config.foreign import ForeignProvider
 from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.manual import ManualProvider
+from rotator.app.config.registration import RegistrationProvider
 from rotator.app.config.systems import (
     AnyProvider,
     AppRoleAuth,
@@ -79,13 +80,15 @@ class Builder(Protocol):
 class Parts:
     """Makes the parts that the configuration describes. folder: where the state is, for what its processes share.
 
-    base: from where the relative paths go that a plug-in names.
+    base: from where the relative paths go that a plug-in names. registrations: what the credentials of a provider
+    register as.
     """
 
     clock: Clock
     resolver: Resolver
     folder: Path | None = field(default=None, kw_only=True)
     base: Path = field(default=Path(), kw_only=True)
+    registrations: Callable[[str], Mapping[str, Mapping[str, Any]]] = field(default=lambda _: {}, kw_only=True)
 
     def store(self, name: str, section: AnyStore, key: Secret | None) -> Store:
         """Return a store, not yet connected. key: of an embedded one."""
@@ -150,6 +153,10 @@ class Parts:
             from rotator.app.describing import realm
 
             return realm(name, section, self.fetching, self.clock)
+        if isinstance(section, RegistrationProvider):
+            from rotator.app.describing import registration
+
+            return registration(name, section, self.fetching, self.clock, self.registrations(name))
         from rotator.app.describing import described
 
         return described(name, section, self.fetching, self.clock, self.folder)

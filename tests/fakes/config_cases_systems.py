@@ -196,13 +196,12 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
         ['stores.other.key: no store is called "vaul". Did you mean "vault"?'],
     ),
     # providers
-    "later kinds": (
+    "an unknown kind": (
         document(
-            providers=PROVIDERS + "  d: {kind: §dynamic_registration}\n" + "  e: {kind: §entrra}\n",
+            providers=PROVIDERS + "  e: {kind: §entrra}\n",
         ),
         [
-            "providers.d.kind: `dynamic_registration` comes with a later release",
-            'providers.e.kind: must be one of entra, http, keycloak, manual. Did you mean "entra"?',
+            'providers.e.kind: must be one of entra, http, keycloak, manual, dynamic_registration. Did you mean "entra"?',
         ],
     ),
     "entra": (

@@ -257,4 +257,15 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             "credentials[0].provider: belongs to providers of kind manual\n  k is of kind keycloak; allowed here: use, client.",
         ],
     ),
+    "a server that registers clients": (
+        document(
+            providers=PROVIDERS + "  k: {kind: dynamic_registration, registration_url: §nowhere}\n",
+            credentials=credential("provider: {use: k, metadata: {scope: a}, §client: x}", "verify: §{scope: s}"),
+        ),
+        [
+            "providers.k.registration_url: must be an https URL",
+            "credentials[0].provider: belongs to providers of kind keycloak\n  k is of kind dynamic_registration; allowed here: use, metadata.",
+            "credentials[0].verify: `token_url` is missing\n  Say where consumers get their tokens.",
+        ],
+    ),
 }

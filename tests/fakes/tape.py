@@ -15,6 +15,7 @@ from rotator.ports import (
     Documents,
     Head,
     Issued,
+    Keeping,
     Ledger,
     Listing,
     Note,
@@ -100,6 +101,19 @@ class TapedProvider:
 
     def close(self) -> None:
         self.inner.close()
+
+
+@dataclass
+class TapedKeeping:
+    """What removes a version by what came with it, behind the tape."""
+
+    inner: Keeping
+    tape: Tape
+
+    def retire_with(self, application: str, key_id: str, keepsake: Fields, *, again: bool) -> Retired:
+        return self.tape.call(
+            "provider.retire", lambda: self.inner.retire_with(application, key_id, keepsake, again=again)
+        )
 
 
 @dataclass

@@ -18,13 +18,13 @@ from rotator.engine import Engine, Mode, Report
 from rotator.event import Event, EventName, Outcome
 from rotator.kit import Kit
 from rotator.model import Act, Credential, Policy, Procedure, ProofPlan, Request
-from rotator.ports import Answer
+from rotator.ports import Answer, Keeping
 from rotator.secret import Fields
 from tests.fakes.memory_issuer import OURS, MemoryIssuer, MemoryProver
 from tests.fakes.memory_ledger import MemoryLedger
 from tests.fakes.memory_slot import MemorySlot
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.tape import Tape, TapedLedger, TapedProver, TapedProvider, TapedSlot, TapedStore
+from tests.fakes.tape import Tape, TapedKeeping, TapedLedger, TapedProver, TapedProvider, TapedSlot, TapedStore
 
 NAME, APP, PATH = "kontrolle-plus-prod", "app-1", "partners/kontrolle-plus/prod"
 INSTALL = "inst"
@@ -84,6 +84,7 @@ class State:
             lambda credential, step, state, text: self.said.append((step, state, text)),
             pause,
             None if world.slot is None else TapedSlot(world.slot, self.tape),
+            keeping=TapedKeeping(world.issuer, self.tape) if isinstance(world.issuer, Keeping) else None,
         )
 
     def visit(self, credential: Credential | None = None, mode: Mode = Mode.ACTIVE) -> Report:

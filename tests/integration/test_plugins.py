@@ -133,7 +133,7 @@ def test_a_kind_that_nobody_brings_is_refused_and_an_installed_one_is_named(acme
     write(acme, "kind: acmee")
     (acme.folder / "config.yaml").write_text((acme.folder / "config.yaml").read_text().replace("kind: acme, ", ""))
     code, _, told = run(acme, "check", "--offline", site=site)
-    assert code == 78 and 'keycloak, manual, acme. Did you mean "acme"?' in told
+    assert code == 78 and 'keycloak, manual, dynamic_registration, acme. Did you mean "acme"?' in told
 
 
 def test_what_a_plug_in_says_of_its_settings_has_a_place_in_the_file(acme: Acme, site: Path) -> None:

@@ -185,7 +185,11 @@ def _application(known: Known, entry: Entry, provider: ProviderPlace) -> Iterato
     kind = known.kinds.get(provider.use)
     yield from _of_another_kind(entry, provider, kind)
     policy = entry.sound.policy
-    if kind in ("http", "keycloak") and policy is not None and policy.retire is RetireMode.WHEN_UNUSED:
+    if (
+        kind in ("http", "keycloak", "dynamic_registration")
+        and policy is not None
+        and policy.retire is RetireMode.WHEN_UNUSED
+    ):
         message = "needs an issuer that tells of sign-ins, and only entra does"
         yield entry.fault(("policy", "retire"), message, "Say after_grace, with a grace that is long enough.")
     if kind == "entra":
@@ -216,6 +220,7 @@ _KEYS_OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     "http": ("client_id", "with"),
     "manual": ("client_id",),
     "keycloak": ("client",),
+    "dynamic_registration": ("metadata",),
 }
 KINDS: Final = frozenset(_KEYS_OF_KIND)
 """The kinds of provider that this release knows."""
@@ -348,7 +353,7 @@ def _request(known: Known, entry: Entry, verify: Verify) -> Iterator[Pending]:
         message = "`scope` is missing: Entra gives no token without one"
         yield entry.fault(("verify",), message, "Name the API, such as api://example/.default.")
     plugged = provider is not None and isinstance(known.providers.get(provider.use), ForeignProvider)
-    if plugged or kind in ("http", "manual"):
+    if plugged or kind in ("http", "manual", "dynamic_registration"):
         yield from vendors.proof(entry, verify)
     expect = ("verify", "expect")
     said_so = entry.sound.knows(expect) and (entry.says(expect) or entry.inherits(expect))

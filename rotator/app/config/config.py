@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Final
 
 from rotator import model
 from rotator.app.config.checks import references
@@ -54,6 +55,10 @@ class Verification:
     probe: Probe | None = None
 
 
+_BY_NAME: Final = frozenset({"manual", "dynamic_registration"})
+"""Kinds at which an application is not there before the credential is: it goes by the same name."""
+
+
 @dataclass(frozen=True)
 class Config:
     """Everything a run needs to know. path: the main file, as it was named. `named`: the credentials by name."""
@@ -93,7 +98,7 @@ class Config:
             provider=credential.provider.use,
             kind=provider.kind,
             issuer=provider.issuer,
-            application=credential.name if hand else credential.provider.application,
+            application=credential.provider.application if provider.kind not in _BY_NAME else credential.name,
             store=credential.store.use,
             path=credential.store.path,
             policy=made_by_hand(credential.policy, hand) if hand else policy(credential.policy),
@@ -118,6 +123,14 @@ class Config:
             labels=credential.labels,
             fields=credential.store.fields,
         )
+
+    def registrations(self, provider: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the metadata that each credential registers at a provider, by its name."""
+        mine = [one for one in self.credentials if one.provider.use == provider]
+        return {
+            one.name: {"token_endpoint_auth_method": one.verify.client_auth.value, **one.provider.metadata}
+            for one in mine
+        }
 
     def verification(self, credential: Credential) -> Verification:
         """Return how versions of this credential are proved."""

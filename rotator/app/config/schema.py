@@ -72,6 +72,8 @@ class ProviderPlace(Section):
     """entra: what is rotated."""
     client: SomeText | None = None
     """keycloak: the clientId of the client."""
+    metadata: Annotated[Mapping[SomeText, Any], OR_EMPTY] = {}
+    """dynamic_registration: the client metadata that are sent (RFC 7591 section 2)."""
     client_id: SomeText | None = None
     """http: the client id, unless the vendor's answer names it."""
     given: Annotated[Mapping[PlaceName, SomeText], OR_EMPTY, Field(alias="with")] = {}

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from rotator.app.config import described, foreign, keycloak, manual, schema, systems, telling, verifying
+from rotator.app.config import described, foreign, keycloak, manual, registration, schema, systems, telling, verifying
 from rotator.app.config.config import Config, Verification
 from rotator.app.config.foreign import ForeignProvider
 from rotator.app.config.parts import Section, key_of
@@ -141,7 +141,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _describe(result: dict[str, Any], definitions: dict[str, Any]) -> None:
-    for module in (schema, verifying, systems, described, foreign, keycloak, manual, telling):
+    for module in (schema, verifying, systems, described, foreign, keycloak, manual, registration, telling):
         told = _texts(inspect.getsource(module))
         for name in told:
             target = result if name == "File" else definitions.get(name)

@@ -16,7 +16,6 @@ from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import (
     FOREIGN,
-    Coming,
     FilePath,
     Guid,
     HttpsBase,
@@ -32,6 +31,7 @@ from rotator.app.config.parts import (
     tagged,
     word,
 )
+from rotator.app.config.registration import RegistrationProvider
 from rotator.model import Procedure
 from rotator.plugin import PROVIDERS
 
@@ -299,17 +299,17 @@ class EntraProvider(Section):
         return f"{self.authority_url}/{self.tenant}".lower()
 
 
-AnyProvider = EntraProvider | HttpProvider | KeycloakProvider | ManualProvider | ForeignProvider
+AnyProvider = EntraProvider | HttpProvider | KeycloakProvider | ManualProvider | RegistrationProvider | ForeignProvider
 
-_PROVIDERS: Final = Pluggable(PROVIDERS, ("entra", "http", "keycloak", "manual"))
+_PROVIDERS: Final = Pluggable(PROVIDERS, ("entra", "http", "keycloak", "manual", "dynamic_registration"))
 
 Provider = Annotated[
     Annotated[EntraProvider, Tag("@entra")]
     | Annotated[HttpProvider, Tag("@http")]
     | Annotated[KeycloakProvider, Tag("@keycloak")]
     | Annotated[ManualProvider, Tag("@manual")]
+    | Annotated[RegistrationProvider, Tag("@dynamic_registration")]
     | Annotated[ForeignProvider, Tag(FOREIGN)],
     tagged("kind", _PROVIDERS),
     _PROVIDERS,
-    Coming(("dynamic_registration",)),
 ]
