@@ -296,7 +296,7 @@ def test_the_use_of_each_secret_is_told_with_the_lag_of_the_report(bench: EntraB
         clock.wait(timedelta(milliseconds=100))
         seen = bench.provider.last_used(APP)
     assert set(seen) == {issued.version.key_id}
-    assert abs(seen[issued.version.key_id] - used_at) < timedelta(seconds=5)
+    assert abs(seen[issued.version.key_id] - used_at) < timedelta(minutes=1)
 
 
 def test_who_may_not_see_the_sign_ins_is_told_so(tmp_path: Path) -> None:
