@@ -104,8 +104,8 @@ ENDING = (
         "the list of what ends lasts until it is gone",
         "staging.py",
         (
-            "        self.publish(stage=Stage.IDLE, key_id=None, values=None, **changes)\n",
-            '        self.publish(stage=Stage.IDLE, key_id=None, values=None, **{"retiring": (), **changes})\n',
+            "values=None, keepsakes=kept, **changes)\n",
+            'values=None, keepsakes=kept, **{"retiring": (), **changes})\n',
         ),
         tests=(RECOVERY,),
     ),

@@ -76,4 +76,32 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         ("    if run.rotation.reason is Reason.ADOPTED:\n        told", "    if not kit:\n        told"),
         tests=ADOPTION,
     ),
+    mutant(
+        "what came with a version is forgotten",
+        "what an issuer wants to see when a version is removed is kept as long as that lives",
+        "staging.py",
+        ("        kept = tuple(one for one in self.document.keepsakes if one[0] not in gone)\n", "        kept = ()\n"),
+        tests=("tests/crash/test_registration_crashes.py",),
+    ),
+    mutant(
+        "what came with a version is kept for ever",
+        "and no longer",
+        "staging.py",
+        ("if one[0] not in gone)\n", "if one[0])\n"),
+        tests=("tests/crash/test_registration_crashes.py",),
+    ),
+    mutant(
+        "end what is in use",
+        "what was used within the last grace is not ended",
+        "drain.py",
+        ("now - last < kit.credential.policy.grace", "now < last"),
+        tests=("tests/unit/test_when_unused.py",),
+    ),
+    mutant(
+        "show what is prepared too early",
+        "what is prepared waits",
+        "run.py",
+        ("at is not None and self.kit.clock.now() < at", "at is None and self.kit.clock.now() != at"),
+        tests=("tests/unit/test_prepared_ahead.py",),
+    ),
 )
