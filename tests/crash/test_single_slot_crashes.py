@@ -99,7 +99,7 @@ def test_a_crash_at_any_point_converges(procedure: Procedure, name: str) -> None
 @pytest.mark.parametrize("procedure", SINGLE)
 def test_a_crash_at_any_point_and_another_in_the_recovery_converge(procedure: Procedure) -> None:
     for point in range(crossings(procedure, "replaced_in_time")):
-        for second in range(point % 3, 60, 3):
+        for second in range(point % 6, 60, 6):
             world, state = prepare(procedure, "replaced_in_time")
             state.tape.crossings, state.tape.die_at = 0, point
             with suppress(Crash):
