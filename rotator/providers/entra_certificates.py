@@ -40,7 +40,9 @@ _FINAL: Final = (
     "CredentialTypeNotAllowedAsPerAppPolicy",
     "Directory_ResourceSizeExceeded",
 )
-_LOOKS_APART: Final = timedelta(seconds=1)
+_FIRST_LOOK: Final = timedelta(seconds=0.25)
+_LOOKS_APART: Final = timedelta(seconds=2)
+_SPARE: Final = timedelta(seconds=1)  # so much of the call's time is left for the answer
 _LOOK_AT_MOST: Final = timedelta(seconds=12)
 
 
@@ -84,15 +86,17 @@ class Certificates:
         """Remove one certificate. Raises as `Provider.retire`."""
         app = await self._applications.resolved(graph, self._application)
         _, items = await self._read(graph)
-        if key_id not in self._versions(items):
-            await asyncio.sleep(self._settings.spacing.total_seconds())
-            _, items = await self._read(graph)
-        if key_id not in self._versions(items):
-            if self._applications.is_fresh(key_id):
-                raise disagreement("certificate")
-            return Retired.ALREADY_GONE
         try:
-            if not await self._remove_by_proof(graph, app, key_id, items):
+            # Whether it is listed or not: lists lag, and what removes by id knows better.
+            done = await self._remove_by_proof(graph, app, key_id, items)
+            if not done and key_id not in self._versions(items):
+                await asyncio.sleep(self._settings.spacing.total_seconds())
+                _, items = await self._read(graph)
+            if not done and key_id not in self._versions(items):
+                if self._applications.is_fresh(key_id):
+                    raise disagreement("certificate")
+                return Retired.ALREADY_GONE
+            if not done:
                 await self._remove_from_all(graph, app, key_id)
         except OutcomeUnknown:
             self._applications.is_old(key_id)  # if Graph does not find it the next time, then because of this
@@ -195,8 +199,8 @@ class Certificates:
 
     async def _seen(self, graph: Graph, tag: str) -> tuple[Listed, Reply] | None:
         """Return the certificate with this label as soon as it is listed; None when that takes too long."""
-        now = asyncio.get_running_loop().time
-        until = min(UNTIL.get() - 2, now() + _LOOK_AT_MOST.total_seconds())
+        now, wait = asyncio.get_running_loop().time, _FIRST_LOOK.total_seconds()
+        until = min(UNTIL.get() - _SPARE.total_seconds(), now() + _LOOK_AT_MOST.total_seconds())
         while True:
             try:
                 reply, items = await self._read(graph)
@@ -204,10 +208,11 @@ class Certificates:
                     if version.tag == tag:
                         return version, reply
             except RotatorError:
-                pass  # it was written; what remains to be said is by whom it is called what
-            if now() + _LOOKS_APART.total_seconds() > until:
+                pass  # it was written; all that is asked is what it is called
+            if now() + wait > until:
                 return None
-            await asyncio.sleep(_LOOKS_APART.total_seconds())
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LOOKS_APART.total_seconds())
 
     # --------------------------------------------------------------------------------------------------------- inside
 

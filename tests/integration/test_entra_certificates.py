@@ -25,7 +25,7 @@ from rotator.providers.entra_keys import make_pair
 from rotator.sandbox.keys import WrittenKey
 from rotator.sandbox.records import HeldKey
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Weather, throttle
-from rotator.sandbox.world import Federated, SecretPolicy
+from rotator.sandbox.world import GRAPH_URI, ROTATOR, Federated, SecretPolicy
 from rotator.secret import Fields
 from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, entra_bench
 
@@ -343,6 +343,45 @@ def test_what_others_did_to_our_name_for_it_does_not_hide_whose_it_is(bench: Ent
     bench.sandbox.keys.put(APP, WrittenKey(held.key_id, held.der, "renamed in the portal"))
     (listed,) = bench.provider.list(NAMED).versions
     assert (listed.key_id, listed.tag) == (issued.version.key_id, TAG)
+
+
+def test_on_the_worst_days_no_certificate_of_others_goes_and_none_of_ours_is_without_its_label(
+    bench: EntraBench,
+) -> None:
+    provider, clock = bench.another(agreement=timedelta(seconds=0.2), deadline=timedelta(seconds=4)), SystemClock()
+    theirs = {foreign(bench, f"person {number}").key_id for number in range(3)}
+    shown: Fields | None = None
+    provider.prove_with(lambda _: shown)
+    clock.wait(timedelta(seconds=0.2))
+    bench.sandbox.set_weather(Weather.nasty(scale=0.01))
+    made, sent = 0, 0
+    for number in range(20):
+        tag = f"{TAG}{number}"
+        before = len(seen(bench))
+        try:
+            issued = provider.create(NAMED, tag, DAYS)
+            made, shown = made + 1, issued.values if number % 3 else None
+            provider.retire(NAMED, issued.version.key_id)
+        except RotatorError as error:
+            assert error.message and error.hint
+        sent = max(sent, len(seen(bench)) - before)
+        assert theirs <= live(bench)
+    provider.close()
+    assert made >= 4, "the weather let nothing through"
+    assert sent <= 4, "a create and a retire are two writes, or four where proofs were refused"
+    ours = [one for one in bench.sandbox.keys.live(APP) if one.key_id not in theirs]
+    assert all((one.display_name or "").startswith(TAG) for one in ours)
+
+
+def test_the_report_of_sign_ins_knows_certificates(bench: EntraBench) -> None:
+    roles = ("Application.ReadWrite.OwnedBy", "AuditLog.Read.All")
+    bench.sandbox.directory.change(ROTATOR, roles={GRAPH_URI: roles})
+    issued, clock = bench.provider.create(NAMED, TAG, DAYS), SystemClock()
+    assert proved(bench, issued.values) is Proved.PROVED
+    until = clock.now() + timedelta(seconds=20)
+    while issued.version.key_id not in bench.provider.last_used(NAMED):
+        assert clock.now() < until
+        clock.wait(timedelta(seconds=0.2))
 
 
 # ----------------------------------------------------------------------------------------------------- the check

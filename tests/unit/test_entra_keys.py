@@ -1,0 +1,107 @@
+"""Keys and certificates are made as Entra takes them, and a proof of possession is what Graph asks for."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import traceback
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
+
+from rotator.provers.decoy import decoy
+from rotator.provers.request import ClientAuth
+from rotator.providers.entra_keys import PROOF_AUDIENCE, Pair, holder_of, listed_key, make_pair, tag_in
+from rotator.secret import Fields
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TAG = f"rotator/{'a' * 32}/{'n' * 63}/{'b' * 32}/12"
+GUID = "7f3c0c52-0000-4000-8000-000000000011"
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    return make_pair("n" * 63, TAG, NOW, NOW + timedelta(days=90))
+
+
+def parsed(pair: Pair) -> x509.Certificate:
+    return x509.load_der_x509_certificate(base64.b64decode(pair.certificate))
+
+
+def test_a_certificate_is_signed_by_itself_ends_when_asked_and_is_no_ca(pair: Pair) -> None:
+    certificate = parsed(pair)
+    certificate.verify_directly_issued_by(certificate)
+    assert (certificate.not_valid_before_utc, certificate.not_valid_after_utc) == (NOW, NOW + timedelta(days=90))
+    assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "n" * 63
+    assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
+    text = pair.values.secret("certificate")
+    assert text is not None and x509.load_pem_x509_certificate(text.reveal().encode()) == certificate
+
+
+def test_the_label_is_found_in_the_certificate_and_nowhere_else(pair: Pair) -> None:
+    assert tag_in(pair.certificate) == TAG
+    assert [tag_in(other) for other in (None, "", "no base64!", base64.b64encode(b"no certificate").decode(), 7)] == [
+        None
+    ] * 5
+    item = {"keyId": GUID.upper(), "displayName": "renamed", "key": pair.certificate}
+    listed = listed_key(item)
+    assert listed is not None and (listed.key_id, listed.tag) == (GUID, TAG)
+    foreign = listed_key({"keyId": GUID, "displayName": "theirs", "key": None})
+    assert foreign is not None and foreign.tag == "theirs"
+    assert listed_key({"displayName": "no id"}) is None
+
+
+def test_a_proof_of_possession_names_the_application_and_lasts_ten_minutes(pair: Pair) -> None:
+    holder = holder_of(pair.values)
+    assert holder is not None
+    proof = holder.proof(GUID, NOW)
+    unchecked = {"verify_exp": False, "verify_nbf": False, "verify_aud": False}
+    claims = jwt.decode(proof, parsed(pair).public_key(), algorithms=["RS256"], options=unchecked)  # type: ignore[arg-type]
+    since = int(NOW.timestamp())
+    assert claims == {"aud": PROOF_AUDIENCE, "iss": GUID, "nbf": since, "exp": since + 600}
+    print_ = parsed(pair).fingerprint(hashes.SHA1())
+    assert jwt.get_unverified_header(proof)["x5t"] == base64.urlsafe_b64encode(print_).rstrip(b"=").decode()
+
+
+def test_graphs_entry_is_known_by_its_bytes_and_by_its_thumbprint_in_either_form(pair: Pair) -> None:
+    holder, print_ = holder_of(pair.values), parsed(pair).fingerprint(hashes.SHA1())
+    assert holder is not None
+    assert holder.is_of({"key": pair.certificate})
+    assert holder.is_of({"key": None, "customKeyIdentifier": base64.b64encode(print_).decode()})
+    assert holder.is_of({"customKeyIdentifier": print_.hex().upper()})
+    assert not holder.is_of({"key": None, "customKeyIdentifier": None})
+
+
+@pytest.mark.parametrize("lacks", ["certificate", "private_key", "both", "garbage"])
+def test_what_is_no_pair_signs_nothing(pair: Pair, lacks: str) -> None:
+    values = {
+        "certificate": pair.values.without("certificate"),
+        "private_key": pair.values.without("private_key"),
+        "both": None,
+        "garbage": Fields({"certificate": "x", "private_key": "y"}),
+    }[lacks]
+    assert holder_of(values) is None
+
+
+def test_no_repr_log_or_traceback_shows_the_key(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    key = pair.values.secret("private_key")
+    assert key is not None
+    canary = key.reveal().splitlines()[2]
+    holder = holder_of(pair.values)
+    logging.getLogger("test").warning("%s %r %s %r", pair, holder, key, pair.values)
+    try:
+        raise ValueError(pair, holder, key)
+    except ValueError as error:
+        shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    canary_of_locals = shown.replace(f"canary = {canary!r}", "")
+    assert canary not in caplog.text + canary_of_locals and "PRIVATE KEY" not in caplog.text + canary_of_locals
+
+
+def test_a_decoy_is_of_the_kind_that_the_endpoint_takes_and_always_another_one() -> None:
+    first, second = (decoy(ClientAuth.PRIVATE_KEY_JWT, NOW) for _ in range(2))
+    assert set(first) == {"certificate", "private_key"} and first != second and holder_of(first) is not None
+    assert set(decoy(ClientAuth.CLIENT_SECRET_POST, NOW)) == {"client_secret"}
