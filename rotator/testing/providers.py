@@ -27,6 +27,30 @@ from rotator.model import Act, Procedure
 from rotator.ports import Provider, Retired
 from rotator.secret import Secret
 
+__all__ = [
+    "test_a_check_of_a_good_application_finds_no_fault_and_changes_nothing",
+    "test_a_creation_may_take_effect_after_its_answer_was_lost",
+    "test_a_creation_whose_answer_is_lost_is_unknown_and_the_list_tells",
+    "test_a_key_id_that_never_was_is_already_gone",
+    "test_a_list_changes_nothing",
+    "test_a_list_shows_all_versions_foreign_ones_too",
+    "test_a_retired_version_is_gone_and_no_other",
+    "test_a_retirement_whose_answer_is_lost_is_unknown_and_may_be_repeated",
+    "test_an_application_that_does_not_exist_is_refused_in_every_call",
+    "test_closing_twice_is_fine",
+    "test_each_issue_is_another_version_with_another_value",
+    "test_eight_threads_get_eight_versions",
+    "test_every_error_says_what_to_do_next_and_holds_no_value",
+    "test_slots_are_counted_and_a_third_version_is_refused",
+    "test_two_versions_may_live_at_once",
+    "test_what_is_issued_says_from_when_to_when_it_is_valid",
+    "test_what_is_issued_works_carries_the_tag_and_leaves_the_others_alone",
+    "test_what_somebody_else_removed_is_already_gone",
+    "test_what_was_retired_is_already_gone",
+    "test_what_was_throttled_or_refused_was_not_done",
+]
+"""What a star import takes: the tests."""
+
 TAG: Final = "rotator/i-1/kontrolle-plus-prod/r-1/1"
 DAYS: Final = timedelta(days=90)
 

@@ -23,6 +23,37 @@ from rotator.finding import Severity
 from rotator.ports import Documents, Store
 from rotator.secret import Fields, Secret
 
+__all__ = [
+    "documents",
+    "test_a_conflict_names_both_versions_and_the_path_but_no_value",
+    "test_a_conflict_with_exactly_what_we_wrote_is_our_own_success",
+    "test_a_deleted_latest_version_keeps_its_number_and_can_be_written_over",
+    "test_a_document_without_fields_is_not_a_deleted_one",
+    "test_a_field_more_or_less_is_not_what_we_wrote",
+    "test_a_path_of_the_grammar_is_taken",
+    "test_a_path_that_could_mean_something_else_is_refused_before_anything_is_sent",
+    "test_a_path_that_was_never_written_is_at_version_0_without_fields",
+    "test_a_staging_document_has_no_readable_older_version",
+    "test_a_usable_store_is_found_usable_and_the_check_writes_nothing",
+    "test_a_version_that_never_was_has_no_fields",
+    "test_a_write_that_expects_another_version_conflicts_and_changes_nothing",
+    "test_consumer_documents_keep_ten_versions",
+    "test_documents_and_areas_do_not_touch_each_other",
+    "test_each_write_is_the_next_version",
+    "test_erasing_everything_keeps_the_number",
+    "test_erasing_leaves_the_named_version_and_the_numbers",
+    "test_erasing_what_is_not_there_is_nothing",
+    "test_of_32_parallel_writers_of_a_new_document_exactly_one_wins",
+    "test_of_32_parallel_writers_of_the_next_version_exactly_one_wins",
+    "test_older_versions_of_a_consumer_document_can_be_read",
+    "test_our_own_write_is_recognised_below_a_later_one",
+    "test_texts_of_every_kind_survive_unchanged",
+    "test_the_times_of_a_store_with_a_clock_are_aware_and_close_together",
+    "test_version_0_is_the_document_before_it_was_written",
+    "test_what_was_written_is_read_back_with_its_version",
+]
+"""What a star import takes: the tests."""
+
 PATH: Final = "partners/kontrolle-plus/prod"
 
 

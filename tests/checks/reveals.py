@@ -31,6 +31,7 @@ PLACES: Final = {
     "rotator/stores/embedded_seal.py": 2,  # sealed; and the key that seals
     "rotator/stores/vault_session.py": 1,  # a login at Vault
     "rotator/stores/vault_wire.py": 4,  # to Vault: token, document, namespace
+    "rotator/testing/lives.py": 1,  # what a state must not hold
     "rotator/testing/providers.py": 1,  # what an error must not hold
 }
 """File -> how many calls of `reveal()`."""

@@ -16,7 +16,8 @@ from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Weather, throttle
 from rotator.sandbox.world import App
 from rotator.secret import Secret
-from rotator.testing.providers import *  # noqa: F403  the suite
+from rotator.testing.lives import *  # noqa: F403  the suites
+from rotator.testing.providers import *  # noqa: F403
 from rotator.testing.providers import Bench, Fate
 from tests.fakes.memory_issuer import MemoryIssuer
 from tests.integration.described_bench import DescribedBench, described_bench, new_client
@@ -126,7 +127,7 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(params=["memory", "entra", "described"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "memory":
-        clock = ManualClock()
+        clock = ManualClock(SystemClock().now())
         issuer = MemoryIssuer(clock)
         issuer.add("kontrolle")
         issuer.foreign("kontrolle")

@@ -1,6 +1,6 @@
 """The procedures of a single slot on the real stores: encrypted files, and a real Vault over HTTP; killed on the way.
 
-On the memory store every point is tried (`test_single_slot_crashes.py`); here every second one, since these stores take time.
+On the memory store every point is tried (`test_single_slot_crashes.py`); here every second one.
 """
 
 from __future__ import annotations

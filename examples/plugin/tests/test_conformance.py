@@ -18,7 +18,8 @@ from rotator.model import Act
 from rotator.plugin import Making
 from rotator.ports import Provider
 from rotator.secret import Secret
-from rotator.testing.providers import *  # noqa: F403  the suite
+from rotator.testing.lives import *  # noqa: F403  the suites
+from rotator.testing.providers import *  # noqa: F403
 from rotator.testing.providers import Fate
 
 
