@@ -1,12 +1,15 @@
-"""What the author of a plug-in needs to know: how a provider of another package is found, and made.
+"""What the author of a plug-in needs to know: how a provider or a store of another package is found, and made.
 
 A package announces what it brings by entry points (packaging.python.org, "Entry points specification"):
 
     [project.entry-points."rotator.providers"]
     acme = "rotator_acme:provider"
 
+    [project.entry-points."rotator.stores"]
+    safe = "rotator_safe:store"
+
 The name is the `kind` of the configuration; what stands there is called with one `Making` and returns a
-`rotator.ports.Provider`. It may have a function `faults` as an attribute, which is given
+`rotator.ports.Provider`, or a `rotator.ports.Store`. It may have a function `faults` as an attribute, which is given
 the settings when the configuration is loaded and says what is wrong with them. A plug-in runs with all our rights.
 """
 
@@ -20,7 +23,8 @@ from rotator.clock import Clock
 from rotator.secret import Secret
 
 PROVIDERS = "rotator.providers"
-"""The group of entry points."""
+STORES = "rotator.stores"
+"""The groups of entry points."""
 
 
 class Fault(NamedTuple):
@@ -33,7 +37,7 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What a provider is made of.
+    """What a provider or a store is made of.
 
     name: as the configuration calls it. settings: its section, without `kind`. secret: turns a reference such as
     `file:/etc/rotator/token` into what fetches the value anew at each use; raises Misconfigured when it is none.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rotator.app.config import Reference, Resolver, Verification
 from rotator.app.config.config import Probe
-from rotator.app.config.foreign import ForeignProvider
+from rotator.app.config.foreign import Foreign, ForeignProvider, ForeignStore
 from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.registration import RegistrationProvider
@@ -37,6 +37,7 @@ from rotator.app.config.systems import (
 from rotator.clock import Clock
 from rotator.errors import Misconfigured, StateUnusable
 from rotator.model import Credential
+from rotator.plugin import PROVIDERS, STORES, Making
 from rotator.ports import Prover, Provider, Store
 from rotator.secret import Secret
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from rotator.providers.entra_settings import EntraSettings
     from rotator.stores.vault_settings import Auth, VaultSettings
 
-AnyStore = VaultStore | EmbeddedStore
+AnyStore = VaultStore | EmbeddedStore | ForeignStore
 
 
 class Builder(Protocol):
@@ -97,6 +98,9 @@ class Parts:
 
             assert key is not None
             return Embedded(section.path, key, self.clock, name)
+        if isinstance(section, ForeignStore):
+            brought: Store = self._brought(STORES, name, section, Store)
+            return brought
         from rotator.stores.vault import VaultStore as Vault
 
         return Vault(self.vault_settings(name, section), self.clock)
@@ -143,11 +147,7 @@ class Parts:
 
             return ByHand(name, section.portal)
         if isinstance(section, ForeignProvider):
-            from rotator.app import plugins
-            from rotator.plugin import PROVIDERS, Making
-
-            making = Making(name, section.settings, self._fetching_text, self.clock)
-            made: Provider = plugins.make(PROVIDERS, section.kind, making, port=Provider)
+            made: Provider = self._brought(PROVIDERS, name, section, Provider)
             return made
         if isinstance(section, KeycloakProvider):
             from rotator.app.describing import realm
@@ -266,6 +266,13 @@ class Parts:
 
         with Reader(database) as reader:
             yield reader
+
+    def _brought(self, group: str, name: str, section: Foreign, port: type) -> Any:
+        """Return what a plug-in brings."""
+        from rotator.app import plugins
+
+        making = Making(name, section.settings, self._fetching_text, self.clock)
+        return plugins.make(group, section.kind, making, port=port)
 
     def _fetching_text(self, text: str) -> Callable[[], Secret]:
         """Return what fetches a secret that a plug-in names. Raises Misconfigured when the text is no reference."""

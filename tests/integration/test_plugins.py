@@ -127,6 +127,47 @@ def test_a_kind_that_an_installed_package_brings_is_rotated_like_any_other(acme:
     assert json.loads(said)["providers"]["a"] == {"kind": "acme", "folder": str(acme.folder), "token": "file:token"}
 
 
+SAFE = """
+from pathlib import Path
+from rotator.plugin import Fault
+from rotator.stores.embedded import EmbeddedStore
+
+def store(making):
+    key = making.secret(making.settings["key"])
+    return EmbeddedStore(Path(making.settings["folder"]), key(), making.clock, making.name)
+
+store.faults = lambda settings: [] if "folder" in settings else [Fault((), "`folder` is missing", "Say where.")]
+"""
+
+
+def test_a_store_that_an_installed_package_brings_holds_what_consumers_read(
+    acme: Acme, site: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    both = tmp_path_factory.mktemp("both")
+    for one in site.iterdir():
+        (both / one.name).symlink_to(one)
+    (both / "rotator_safe.py").write_text(SAFE)
+    told = both / "rotator_safe-2.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: rotator-safe\nVersion: 2.0\n")
+    (told / "entry_points.txt").write_text("[rotator.stores]\nsafe = rotator_safe:store\n")
+    (acme.folder / "safe-key").write_text("c2FmZS1rZXktb2YtMzItYnl0ZXMtZm9yLXRlc3RzIT8=")
+    (acme.folder / "safe-key").chmod(0o600)
+    config = acme.folder / "config.yaml"
+    before = '{kind: embedded, path: secrets, key: "file:store-key"}'
+    text = config.read_text()
+    assert before in text
+    config.write_text(text.replace(before, f'{{kind: safe, folder: "{acme.folder}/safe", key: "file:safe-key"}}'))
+    code, said, told_us = run(acme, "rotate", "--now", "shop", "--yes", "-o", "json", site=both)
+    assert (code, json.loads(said)["items"][0]["outcome"]) == (0, "promoted"), told_us
+    code, said, told_us = run(acme, "verify", "shop", site=both)
+    assert code == 0, told_us
+    assert (acme.folder / "safe").is_dir() and not (acme.folder / "secrets").exists()
+    config.write_text(text.replace(before, '{kind: safe, key: "file:safe-key"}'))
+    code, _, told_us = run(acme, "check", "--offline", site=both)
+    assert code == 78 and "stores.local: `folder` is missing" in told_us
+
+
 def test_a_kind_that_nobody_brings_is_refused_and_an_installed_one_is_named(acme: Acme, site: Path) -> None:
     code, _, told = run(acme, "check", "--offline", site=None)
     assert code == 78 and "config.yaml:5:13: providers.a.kind: must be one of entra, http, keycloak, manual" in told

@@ -20,7 +20,7 @@ from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Scheme
 from rotator.app.config.schema import PolicySection, ProviderPlace
 from rotator.app.config.source import Entry, Pending
-from rotator.app.config.systems import VaultStore
+from rotator.app.config.systems import EmbeddedStore, VaultStore
 from rotator.app.config.values import NOT_HTTPS, format_duration, is_name, is_of_this_machine, longest_closed
 from rotator.app.config.verifying import ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
@@ -261,7 +261,7 @@ def _shared(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
 def _place(store: AnyStore | None, name: str) -> tuple[object, ...]:
     if isinstance(store, VaultStore):
         return (store.address, store.namespace, store.mount)
-    return (name,) if store is None else (store.path,)
+    return (store.path,) if isinstance(store, EmbeddedStore) else (name,)
 
 
 def _times(entry: Entry, policy: PolicySection) -> Iterator[Pending]:

@@ -1,4 +1,4 @@
-"""The section of a provider that an installed package brings. What its keys mean, the package says."""
+"""The sections of providers and stores that installed packages bring. What their keys mean, the package says."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from rotator.app.config.parts import Section, Text
 from rotator.model import Procedure
 
 
-class ForeignProvider(Section):
-    """A provider of a plug-in; all other keys are the plug-in's own."""
+class Foreign(Section):
+    """A part of a plug-in; all other keys are the plug-in's own."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     kind: Text
-    """The name of its entry point in `rotator.providers`."""
+    """The name of its entry point."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Return the plug-in's own keys."""
         return dict(self.__pydantic_extra__ or {})
+
+
+class ForeignStore(Foreign):
+    """A store of a plug-in."""
+
+
+class ForeignProvider(Foreign):
+    """A provider of a plug-in."""
 
     @property
     def issuer(self) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rotator.app.config.foreign import ForeignStore
 from rotator.app.config.source import Source
 from rotator.app.config.systems import AnyProvider, EmbeddedStore, VaultStore
 
-AnyStore = VaultStore | EmbeddedStore
+AnyStore = VaultStore | EmbeddedStore | ForeignStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from rotator.app.config import described, foreign, keycloak, manual, registration, schema, systems, telling, verifying
 from rotator.app.config.config import Config, Verification
-from rotator.app.config.foreign import ForeignProvider
+from rotator.app.config.foreign import Foreign
 from rotator.app.config.parts import Section, key_of
 from rotator.app.config.references import Reference
 from rotator.app.config.requests import Line, Place
@@ -74,7 +74,7 @@ def _endpoints(provider: AnyProvider) -> dict[str, str]:
 
 
 def _shown(section: Section) -> dict[str, Any]:
-    if isinstance(section, ForeignProvider):
+    if isinstance(section, Foreign):
         return {"kind": section.kind, **section.settings}
     names = list(type(section).model_fields)
     return {key_of(type(section), name): _plain(getattr(section, name)) for name in names}

@@ -11,7 +11,7 @@ from pydantic import Tag
 
 from rotator.app.config import values
 from rotator.app.config.described import HttpProvider
-from rotator.app.config.foreign import ForeignProvider
+from rotator.app.config.foreign import ForeignProvider, ForeignStore
 from rotator.app.config.keycloak import KeycloakProvider
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import (
@@ -33,7 +33,7 @@ from rotator.app.config.parts import (
 )
 from rotator.app.config.registration import RegistrationProvider
 from rotator.model import Procedure
-from rotator.plugin import PROVIDERS
+from rotator.plugin import PROVIDERS, STORES
 
 # ------------------------------------------------------------------------------------------------------------ state
 
@@ -169,7 +169,15 @@ class EmbeddedStore(Section):
     """32 bytes in base64; made on first use when it is a `file:` that does not exist."""
 
 
-Store = Annotated[Annotated[VaultStore, Tag("@vault")] | Annotated[EmbeddedStore, Tag("@embedded")], tagged("kind")]
+_STORES: Final = Pluggable(STORES, ("vault", "embedded"))
+
+Store = Annotated[
+    Annotated[VaultStore, Tag("@vault")]
+    | Annotated[EmbeddedStore, Tag("@embedded")]
+    | Annotated[ForeignStore, Tag(FOREIGN)],
+    tagged("kind", _STORES),
+    _STORES,
+]
 
 # -------------------------------------------------------------------------------------------------------- providers
 

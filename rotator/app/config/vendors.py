@@ -7,7 +7,7 @@ from typing import Final
 
 from rotator.app.config.described import GIVEN_BY_US, OURS, Chooser, HttpProvider, Request
 from rotator.app.config.faults import one_of
-from rotator.app.config.foreign import ForeignProvider
+from rotator.app.config.foreign import Foreign
 from rotator.app.config.known import Known
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.schema import ProviderPlace
@@ -16,7 +16,7 @@ from rotator.app.config.values import format_duration
 from rotator.app.config.verifying import ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
 from rotator.model import Procedure, RetireMode
-from rotator.plugin import PROVIDERS
+from rotator.plugin import PROVIDERS, STORES
 
 
 def descriptions(known: Known) -> Iterator[Pending]:
@@ -31,13 +31,15 @@ def descriptions(known: Known) -> Iterator[Pending]:
 
 
 def foreign(known: Known) -> Iterator[Pending]:
-    """Yield what plug-ins say is wrong with the settings of their providers."""
-    for name, provider in known.providers.items():
-        if isinstance(provider, ForeignProvider):
-            from rotator.app.plugins import faults
+    """Yield what plug-ins say is wrong with the settings of their providers and stores."""
+    parts = (("providers", PROVIDERS, known.providers), ("stores", STORES, known.stores))
+    for key, group, named in parts:
+        for name, section in named.items():
+            if isinstance(section, Foreign):
+                from rotator.app.plugins import faults
 
-            for fault in faults(PROVIDERS, provider.kind, provider.settings):
-                yield Pending(known.main, ("providers", name, *fault.path), fault.message, fault.hint)
+                for fault in faults(group, section.kind, section.settings):
+                    yield Pending(known.main, (key, name, *fault.path), fault.message, fault.hint)
 
 
 _SIDE_BY_SIDE: Final = ("create", "list", "retire")
