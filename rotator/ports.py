@@ -142,6 +142,9 @@ class Possessing(Protocol):
 class Keeping(Protocol):
     """An issuer that removes a version only for who shows what came with it, beside its `Provider`."""
 
+    def recall(self, kept: Callable[[str], Fields | None]) -> None:
+        """Take who knows what came last for an application; None: nothing is kept."""
+
     def retire_with(self, application: str, key_id: str, keepsake: Fields, *, again: bool) -> Retired:
         """Remove one version. again: an earlier call may have done it. Raises as `Provider.retire`."""
 

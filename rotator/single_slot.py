@@ -108,9 +108,11 @@ def _made_and_kept(run: Run, tag: str) -> Issued:
     """Regenerate and stage, with nothing in between. Raises OutcomeUnknown when a value was made and not kept."""
     kit, credential = run.kit, run.kit.credential
     issued = _named(run, kit.slot.regenerate(credential.application, tag, credential.policy.lifetime))
-    values = contents(kit, issued, run.rotation.id)
+    values, key_id = contents(kit, issued, run.rotation.id), issued.version.key_id
+    came = () if issued.keepsake is None else ((key_id, issued.keepsake),)
+    kept = (*run.claim.document.keepsakes, *came)
     try:
-        run.claim.keep(**{**staged(run, values), "key_id": issued.version.key_id})
+        run.claim.keep(**{**staged(run, values), "key_id": key_id, "keepsakes": kept})
         see_it_there(run, values)
     except RotatorError as hindered:
         raise OutcomeUnknown(
@@ -205,6 +207,7 @@ def _found_another(run: Run) -> bool:
         if nothing.code != UNREADABLE:
             raise
         return False
+    _remember(run, found)
     if found.values.secret("client_secret") == _shown(run):
         return False
     attempt = run.rotation.attempt or 1
@@ -214,10 +217,18 @@ def _found_another(run: Run) -> bool:
         issued = replace(issued, version=replace(issued.version, key_id=f"{run.own_key_id(attempt)}-read"))
     with run.step("stage") as words:
         run.put(key_id=issued.version.key_id)
+        run.issued = issued
         done = [settled(one) for one in run.unsettled()]
         put_there(run, contents(kit, issued, run.rotation.id), candidate_of(run, issued.version), *done)
         words.append("read back from the issuer, in the staging area")
     return True
+
+
+def _remember(run: Run, found: Issued) -> None:
+    """Keep what came with the answer, where it is another than before: what was kept is of no use any more."""
+    kept = run.claim.document.keepsakes
+    if found.keepsake is not None and kept and kept[-1][1] != found.keepsake:
+        run.claim.publish(keepsakes=(*kept[:-1], (kept[-1][0], found.keepsake)))
 
 
 def _shown(run: Run) -> Secret | None:

@@ -1,11 +1,11 @@
-"""Tells an issuer what consumers read now, where it takes that as a proof; reads the store, and changes nothing."""
+"""Tells an issuer what consumers read now, or what came with it, where it takes that as a proof; changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rotator.ports import Possessing, Provider
+from rotator.ports import Keeping, Possessing, Provider
 from rotator.secret import Fields
 
 if TYPE_CHECKING:
@@ -16,7 +16,25 @@ def let_it_prove(house: House, name: str, provider: Provider) -> Provider:
     """Let the issuer of that name ask what is held for its applications, if it wants to know; return it."""
     if isinstance(provider, Possessing):
         provider.prove_with(_holding(house, name))
+    if isinstance(provider, Keeping):
+        provider.recall(_keeping(house, name))
     return provider
+
+
+def _keeping(house: House, provider: str) -> Callable[[str], Fields | None]:
+    def kept(application: str) -> Fields | None:
+        """Return what came with the last version of an application; None when nothing did."""
+        from rotator.app.house import Use
+        from rotator.staging import decode
+
+        for one in house.config.models:
+            if (one.provider, one.application) == (provider, application):
+                found = house.store(one.store, Use.LOOK).staging.read(one.name).fields
+                keepsakes = decode(found, one.name).keepsakes if found is not None else ()
+                return keepsakes[-1][1] if keepsakes else None
+        return None
+
+    return kept
 
 
 def _holding(house: House, provider: str) -> Callable[[str], Fields | None]:

@@ -20,15 +20,17 @@ from rotator.errors import OutcomeUnknown, Refused
 from rotator.finding import Finding, Severity
 from rotator.model import Procedure
 from rotator.ports import Issued, Listed, Listing, Retired
-from rotator.providers.described_asking import Asking
+from rotator.providers.described_asking import UNREADABLE, Asking
 from rotator.providers.described_errors import Doing, no_answer, refused
 from rotator.providers.described_settings import Bearer, Call, Vendor
 from rotator.providers.described_wire import Wire
 from rotator.secret import Fields, Secret
-from rotator.wire.exchange import Unanswered
+from rotator.wire.exchange import Reply, Unanswered
 
 _REGISTER: Final = Doing("register a client", writes=True)
 _DELETE: Final = Doing("delete a client", writes=True)
+_UPDATE: Final = Doing("update a client", writes=True)
+_READ: Final = Doing("read a client")
 _URI, _TOKEN = "registration_client_uri", "registration_access_token"
 
 
@@ -50,34 +52,106 @@ class RegistrationProvider(Asking):
         super().__init__(vendor, clock, self._connect(vendor))
         self._register = Call(method="POST", path=path, expect=frozenset({200, 201}))
         self._metadata = metadata
+        self._kept: Callable[[str], Fields | None] = lambda _: None
 
     def create(self, application: str, tag: str, lifetime: timedelta) -> Issued:
         """Register a client. Raises OutcomeUnknown when one may exist that nobody can use or remove."""
-        said = dict(self._metadata.get(application, {}))
-        said["client_name"] = f"{said.get('client_name', application)} ({tag})"
-        said.setdefault("grant_types", ["client_credentials"])
+        said = self._said_of(application, tag)
         with self._one_at_a_time(application):
             reply = self._asked(self._register, {}, _REGISTER, raw=said)
-        body = self._body(reply, _REGISTER)
-        body = body if isinstance(body, dict) else {}
-        client_id, value = _text(body, "client_id"), _text(body, "client_secret")
-        secret = Secret(value) if value else None
-        if not client_id or secret is None or secret.looks_masked():
-            raise OutcomeUnknown(
-                f"{self._said.name} answered a registration without a client id or a secret that could be used.",
-                hint=f"A client named {said['client_name']} may be there; look at the issuer.",
-            )
-        created = self._at(body, "client_id_issued_at") or reply.date or self._clock.now()
-        version = Listed(client_id, tag, created, self._at(body, "client_secret_expires_at"))
-        kept: dict[str, str | Secret] = {}
-        if (uri := _text(body, _URI)) and (token := _text(body, _TOKEN)):
-            kept = {_URI: uri, _TOKEN: Secret(token)}
-        values = Fields({"client_secret": secret})
-        return Issued(version, client_id, values, reply.date, self._wire.request_id(reply), Fields(kept))
+        return self._registered(reply, _REGISTER, tag, None)
+
+    def recall(self, kept: Callable[[str], Fields | None]) -> None:
+        """Take who knows what came with the last registration of an application."""
+        self._kept = kept
 
     def list(self, application: str) -> Listing:
         """Return nothing: registrations cannot be listed."""
         return Listing((), None)
+
+    # ------------------------------------------------------------------------------------------------------ in place
+
+    def choose(self) -> Secret:
+        """Refuse: the server makes the value."""
+        raise Refused(f"{self._said.name} makes the value of a secret.", hint="Please report this.", code="not_chosen")
+
+    def set(self, application: str, tag: str, value: Secret, lifetime: timedelta) -> Issued:
+        """Refuse: the server makes the value."""
+        raise Refused(f"{self._said.name} makes the value of a secret.", hint="Please report this.", code="not_chosen")
+
+    def regenerate(self, application: str, tag: str, lifetime: timedelta) -> Issued:
+        """Update the registration, for which the server gives a new secret; register anew where its token is lost.
+
+        That is so at first, and when a changed token went with a lost answer.
+        """
+        kept = self._kept(application)
+        if kept is None:
+            return self.create(application, tag, lifetime)
+        said = {**self._said_of(application, tag), "client_id": kept.text("client_id")}
+        with self._one_at_a_time(application):
+            reply = self._managed("PUT", kept, _UPDATE, raw=said)
+        if reply is None:
+            return self.create(application, tag, lifetime)
+        issued = self._registered(reply, _UPDATE, tag, kept)
+        return replace(issued, version=replace(issued.version, key_id=""))
+
+    def read(self, application: str) -> Issued:
+        """Return the secret of the registration. Raises Refused with code `unreadable` when it is out of our hands."""
+        kept = self._kept(application)
+        reply = None if kept is None else self._managed("GET", kept, _READ)
+        if reply is None:
+            message = f"{self._said.name} does not know the token of this registration any more."
+            raise Refused(message, hint="A new client is registered.", code=UNREADABLE)
+        issued = self._registered(reply, _READ, "", kept)
+        return replace(issued, version=replace(issued.version, key_id="", tag=None))
+
+    # --------------------------------------------------------------------------------------------------------- inside
+
+    def _said_of(self, application: str, tag: str) -> dict[str, Any]:
+        said = dict(self._metadata.get(application, {}))
+        said["client_name"] = f"{said.get('client_name', application)} ({tag})"
+        said.setdefault("grant_types", ["client_credentials"])
+        return said
+
+    def _managed(self, method: str, kept: Fields, doing: Doing, raw: Any = None) -> Reply | None:
+        """Ask for a registration with its own token; None when that is not known any more."""
+        uri, token = kept.text(_URI), kept.secret(_TOKEN)
+        if uri is None or token is None:
+            return None
+        call = Call(method=method, path=self._path_of(uri), expect=frozenset({200}))
+        try:
+            reply = self._connect(replace(self._said, auth=Bearer(lambda: token))).send(call, {}, raw)
+        except Unanswered as failure:
+            raise no_answer(self._said, doing, failure) from None
+        if reply.status in (401, 404, 410):
+            return None
+        if reply.status not in call.expect:
+            raise refused(self._said, doing, reply)
+        return reply
+
+    def _registered(self, reply: Reply, doing: Doing, tag: str, before: Fields | None) -> Issued:
+        """Return what an answer says of a registration. before: what was kept of it, as far as the answer is silent."""
+        body = self._body(reply, doing)
+        body = body if isinstance(body, dict) else {}
+        client_id, value = _text(body, "client_id"), _text(body, "client_secret")
+        secret = Secret(value) if value else None
+        if not client_id or secret is None or secret.looks_masked():
+            message = f"{self._said.name} was asked to {doing.words}; its answer has no client id or no usable secret."
+            if not doing.writes:
+                raise Refused(message, hint="Look at the server.", code=UNREADABLE)
+            raise OutcomeUnknown(message, hint=f"Look at the server for a client whose name ends with {tag}.")
+        created = self._at(body, "client_id_issued_at") or reply.date or self._clock.now()
+        version = Listed(client_id, tag, created, self._at(body, "client_secret_expires_at"))
+        kept: dict[str, str | Secret] = {}
+        old_uri, old_token = (None, None) if before is None else (before.text(_URI), before.secret(_TOKEN))
+        uri, said = _text(body, _URI) or old_uri, _text(body, _TOKEN)
+        token = Secret(said) if said else old_token
+        if uri and token is not None:
+            kept = {"client_id": client_id, _URI: uri, _TOKEN: token}
+        values = Fields({"client_secret": secret})
+        return Issued(version, client_id, values, reply.date, self._wire.request_id(reply), Fields(kept))
+
+    # -------------------------------------------------------------------------------------------------------- the end
 
     def retire(self, application: str, key_id: str) -> Retired:
         """Refuse: a client is deleted only by who shows its registration access token."""

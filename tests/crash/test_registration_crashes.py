@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from rotator.clock import Clock
 from rotator.errors import Refused
-from rotator.model import Act, RotationOutcome
+from rotator.model import Act, Procedure, RotationOutcome
 from rotator.ports import Issued, Listing, Retired
 from rotator.secret import Fields, Secret
+from rotator.staging import decode
 from rotator.testing.providers import Fate
 from tests.fakes.memory_issuer import MemoryIssuer
+from tests.fakes.memory_slot import MemorySlot
 from tests.fakes.tape import Crash
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, State, World, credential
 
@@ -37,6 +41,9 @@ class MemoryRegistrations(MemoryIssuer):
 
     def retire(self, application: str, key_id: str) -> Retired:
         raise Refused("Not without its token.", hint="Show it.")
+
+    def recall(self, kept: Callable[[str], Fields | None]) -> None:
+        """It is shown at each removal."""
 
     def retire_with(self, application: str, key_id: str, keepsake: Fields, *, again: bool) -> Retired:
         if keepsake.secret("registration_access_token") != self.tokens[key_id]:
@@ -136,3 +143,97 @@ def test_a_deletion_whose_answer_is_lost_is_asked_again(fate: Fate) -> None:
         world.advance(HOUR)
         state.visit()
     assert len(living(world)) == 1 and kept(world) == living(world)
+
+
+# ------------------------------------------------------------------------------------------------------------- in place
+
+
+class MemoryInPlace(MemorySlot):
+    """One registration, whose token is another after each change, and after each look if `always`."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.names_keys = False
+        self.always = False
+        self.registered = 0
+        self._token: Secret | None = None
+        self._kept: Callable[[str], Fields | None] = lambda _: None
+
+    def recall(self, kept: Callable[[str], Fields | None]) -> None:
+        self._kept = kept
+
+    def retire_with(self, application: str, key_id: str, keepsake: Fields, *, again: bool) -> Retired:
+        raise Refused("It is updated, not removed.", hint="Update it.")
+
+    def regenerate(self, application: str, tag: str, lifetime: timedelta) -> Issued:
+        if not self._known(application):  # register anew
+            self.registered += 1
+        self._token = Secret(f"registration~{secrets.token_urlsafe(20)}")  # changed, whatever becomes of the answer
+        return self._with_token(super().regenerate(application, tag, lifetime))
+
+    def read(self, application: str) -> Issued:
+        if not self._known(application):
+            raise Refused("That token is not known.", hint="Register.", code="unreadable")
+        if self.always:
+            self._token = Secret(f"registration~{secrets.token_urlsafe(20)}")
+        return self._with_token(super().read(application))
+
+    def _known(self, application: str) -> bool:
+        kept = self._kept(application)
+        return kept is not None and self._token is not None and kept.secret("token") == self._token
+
+    def _with_token(self, issued: Issued) -> Issued:
+        assert self._token is not None
+        return replace(issued, keepsake=Fields({"token": self._token}))
+
+
+def in_place(*, always: bool) -> tuple[World, State, MemoryInPlace]:
+    world = World(credential(quarantine=MINUTE, accept_gap=True), procedure=Procedure.READ_BACK)
+    issuer = MemoryInPlace(world.clock)
+    issuer.always = always
+    world.issuer = world.slot = world.prover.issuer = issuer
+    world.application = issuer.add(APP, client_id=APP)
+
+    def kept(_: str) -> Fields | None:
+        fields = world.store.staging.read(NAME).fields
+        keepsakes = decode(fields, NAME).keepsakes if fields is not None else ()
+        return keepsakes[-1][1] if keepsakes else None
+
+    issuer.recall(kept)
+    return world, world.state(), issuer
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_token_that_changes_at_each_use_is_kept_through_many_updates(always: bool) -> None:
+    world, state, issuer = in_place(always=always)
+    for _ in range(4):
+        state.visit()
+        world.check(quiet=True)
+        world.advance(61 * DAY)
+    assert issuer.registered == 1, "the same registration all the time"
+    assert len(issuer.asked) == 4
+    assert not [one for one in world.store.consumers.truth if "token" in one.fields]
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_token_that_was_lost_with_an_answer_costs_a_new_registration_and_nothing_else(always: bool) -> None:
+    world, state, _ = in_place(always=always)
+    state.visit()
+    world.advance(61 * DAY)
+    state.tape.crossings = 0
+    state.visit()
+    total = state.tape.crossings
+    for fate in (None, Fate.LOST, Fate.NEVER):
+        for point in range(total):
+            world, state, issuer = in_place(always=always)
+            state.visit()
+            world.advance(61 * DAY)
+            if fate is not None:
+                issuer.fate(Act.CREATE, fate)
+            state.tape.crossings, state.tape.die_at = 0, point
+            with suppress(Crash):
+                state.visit()
+            state.tape.die_at = None
+            world.settle(state)
+            world.check(quiet=True)
+            assert issuer.registered <= (2 if fate is None else 3), (fate, point)

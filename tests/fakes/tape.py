@@ -110,6 +110,9 @@ class TapedKeeping:
     inner: Keeping
     tape: Tape
 
+    def recall(self, kept: Callable[[str], Fields | None]) -> None:
+        self.inner.recall(kept)
+
     def retire_with(self, application: str, key_id: str, keepsake: Fields, *, again: bool) -> Retired:
         return self.tape.call(
             "provider.retire", lambda: self.inner.retire_with(application, key_id, keepsake, again=again)

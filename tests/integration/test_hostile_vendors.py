@@ -22,7 +22,8 @@ from rotator.providers.described_settings import Bearer, Call, Create, Descripti
 from rotator.providers.described_slot import DescribedSlot
 from rotator.providers.described_wire import Wire
 from rotator.providers.keycloak import KeycloakProvider
-from rotator.secret import Secret
+from rotator.providers.registration import RegistrationProvider
+from rotator.secret import Fields, Secret
 from rotator.wire.filling import pointer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -116,6 +117,22 @@ def _keycloak(script: Script) -> KeycloakProvider:
     return KeycloakProvider(said, "r", ManualClock(NOW), Wire(said, ManualClock(NOW), lambda _: script))
 
 
+KEPT = Fields(
+    {
+        "client_id": "c",
+        "registration_client_uri": "https://v.example/r/c",
+        "registration_access_token": Secret("canary-in-use"),
+    }
+)
+
+
+def _registration(script: Script, *, kept: bool = False) -> RegistrationProvider:
+    said, clock = Vendor(**_plain()), ManualClock(NOW)
+    made = RegistrationProvider(said, "/r", {}, clock, lambda vendor: Wire(vendor, clock, lambda _: script))
+    made.recall(lambda _: KEPT if kept else None)
+    return made
+
+
 CLIENT: dict[str, Any] = {"id": "u-1", "clientId": "c", "secret": "canary-in-use", "attributes": {}}
 TWO: dict[str, Any] = {**CLIENT, "attributes": {"client.secret.expiration.time": "1999999999"}}
 
@@ -141,6 +158,9 @@ ADAPTERS: dict[str, Adapter] = {
     "http read": Adapter(lambda s: _slot(s).read("app=a"), writes=False),
     "keycloak regenerate": Adapter(lambda s: _keycloak(s).regenerate("c", "tag", DAY), writes=True, before=([CLIENT],)),
     "keycloak create": Adapter(lambda s: _keycloak(s).create("c", "tag", DAY), writes=True, before=([TWO],)),
+    "registration": Adapter(lambda s: _registration(s).create("shop", "tag", DAY), writes=True),
+    "registration in place": Adapter(lambda s: _registration(s, kept=True).regenerate("shop", "tag", DAY), writes=True),
+    "registration read": Adapter(lambda s: _registration(s, kept=True).read("shop"), writes=False),
     "keycloak read": Adapter(lambda s: _keycloak(s).read("c"), writes=False),
 }
 

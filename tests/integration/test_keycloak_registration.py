@@ -79,9 +79,8 @@ def test_who_may_not_register_is_told_so(realm: Realm) -> None:
         provider(realm, "not-a-token").create("shop-2", "tag", DAY)
 
 
-def test_consumers_switch_id_and_secret_in_one_write_and_the_old_client_is_deleted(
-    realm: Realm, tmp_path: Path
-) -> None:
+def configured(realm: Realm, tmp_path: Path, more: str = "") -> Path:
+    """Return a configuration that registers `shop-2`. more: further keys of the provider."""
     (tmp_path / "initial").write_text(initial(realm))
     (tmp_path / "initial").chmod(0o600)
     config, server = tmp_path / "config.yaml", realm.server
@@ -96,7 +95,7 @@ providers:
     registration_url: {server.address}{path(realm)}
     initial_access_token: "file:initial"
     ca_file: {server.ca_file}
-credentials:
+{more}credentials:
   - name: shop-2
     provider: {{use: k, metadata: {{client_name: Shop}}}}
     store: {{use: local, path: partners/shop}}
@@ -109,6 +108,13 @@ credentials:
     policy: {{lifetime: 90d, rotate_before: 30d, grace: 1h}}
 """
     )
+    return config
+
+
+def test_consumers_switch_id_and_secret_in_one_write_and_the_old_client_is_deleted(
+    realm: Realm, tmp_path: Path
+) -> None:
+    config = configured(realm, tmp_path)
 
     def rotated(**wish: Any) -> tuple[str, str]:
         with House(load(config), environ={}, argv=("rotator", "test")) as house:
@@ -128,3 +134,24 @@ credentials:
     assert realm.accepts(*third)
     assert not there(realm, first[0]) and not there(realm, second[0])
     assert third[1].encode() not in (tmp_path / "rotator.db").read_bytes()
+
+
+def test_where_an_update_brings_a_new_secret_the_client_stays(realm: Realm, tmp_path: Path) -> None:
+    realm.keep_two(remaining=3600)
+    config = configured(realm, tmp_path, "    in_place: true\n")
+    config.write_text(
+        config.read_text().replace("lifetime: 90d, rotate_before: 30d", "lifetime: 1h, rotate_before: 1m")
+    )
+    config.write_text(config.read_text().replace("grace: 1h", "grace: 10s"))
+    seen = []
+    for _ in range(3):
+        with House(load(config), environ={}, argv=("rotator", "test")) as house:
+            found = rotate(house, Wish(names=("shop-2",), now=True))
+            assert (found.exit_status, found.items[0]["outcome"]) == (0, "promoted"), found.troubles
+            fields = house.store("local", Use.LOOK).consumers.read("partners/shop").fields
+        assert fields is not None
+        secret = fields.secret("client_secret")
+        assert secret is not None and realm.accepts(str(fields.text("client_id")), secret.reveal())
+        seen.append((fields.text("client_id"), secret.reveal()))
+    assert len({client for client, _ in seen}) == 1, "the client stays"
+    assert len({value for _, value in seen}) == 3, "and its secret is another each time"

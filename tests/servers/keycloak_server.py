@@ -140,9 +140,16 @@ class Realm:
         chosen = [one for one in known if one["name"] in roles]
         self.server.admin("POST", f"/{self.name}/users/{account['id']}/role-mappings/clients/{theirs}", chosen)
 
-    def keep_two(self, *, expire: int = 3600, rotated: int = 600) -> None:
-        """Turn on the policy by which the secret before lives on. expire, rotated: seconds."""
-        times = {"expiration-period": expire, "rotated-expiration-period": rotated, "remaining-rotation-period": 30}
+    def keep_two(self, *, expire: int = 3600, rotated: int = 600, remaining: int = 30) -> None:
+        """Turn on the policy by which the secret before lives on. All in seconds.
+
+        remaining: so long before the end of a secret an update of the registration brings a new one.
+        """
+        times = {
+            "expiration-period": expire,
+            "rotated-expiration-period": rotated,
+            "remaining-rotation-period": remaining,
+        }
         profile = {"name": "two", "executors": [{"executor": "secret-rotation", "configuration": times}]}
         self.server.admin("PUT", f"/{self.name}/client-policies/profiles", {"profiles": [profile]})
         every = {"condition": "client-access-type", "configuration": {"type": ["confidential"]}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import urlsplit
 
-from rotator.app.config.parts import FilePath, ProxyUrl, SecretRef, Section, WebUrl
+from rotator.app.config.parts import FilePath, ProxyUrl, SecretRef, Section, Truth, WebUrl
 from rotator.model import Procedure
 
 
@@ -18,6 +18,8 @@ class RegistrationProvider(Section):
     """The client registration endpoint."""
     initial_access_token: SecretRef | None = None
     """What lets us register; null: anybody may."""
+    in_place: Truth = False
+    """The server gives a new secret to a client that is updated (RFC 7592): the client stays, with a gap."""
     ca_file: FilePath | None = None
     """Certificates to trust instead of the system's."""
     proxy: ProxyUrl | None = None
@@ -55,8 +57,8 @@ class RegistrationProvider(Section):
 
     @property
     def procedure(self) -> Procedure:
-        """Return that versions live side by side: each is a client of its own."""
-        return Procedure.OVERLAP
+        """Return what follows: each version is a client of its own, unless they are updated in place."""
+        return Procedure.READ_BACK if self.in_place else Procedure.OVERLAP
 
     @property
     def labelled(self) -> bool:
