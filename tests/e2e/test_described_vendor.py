@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from rotator.app.config import load
+from rotator.app.house import House, Use
 from rotator.sandbox.vendor import Vendor, VendorSecret
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, throttle
 from tests.e2e.cli_bench import Bench, bench
@@ -80,6 +82,17 @@ def test_a_described_vendor_is_checked_rotated_and_retired(vendor: Bench) -> Non
     said = "".join(vendor.printed) + (vendor.folder / "rotator.db").read_bytes().decode("latin-1")
     assert not [one for one in held(vendor) if one.text in said]
     assert vendor.sandbox.files.console_token not in said
+    with House(load(vendor.folder / "config.yaml"), environ={}, argv=("rotator", "test")) as house:
+        store = house.store("local", Use.LOOK)
+        documents = [
+            documents.read(path, version).fields
+            for documents, path in ((store.consumers, "partners/screening-eagle/prod"), (store.staging, NAME))
+            for version in documents.history(path)
+        ]
+    kept = [fields.reveal() for fields in documents if fields is not None]
+    assert kept and not [one for one in kept if {"id_token", "refresh_token", "access_token"} & set(one)]
+    tokens = "sandbox-refresh-", "eyJ"  # how the tokens begin that the vendor gives unasked
+    assert not [one for one in tokens if one in said or one in str(kept)], "they are tolerated, and never kept"
 
 
 @pytest.mark.parametrize(
