@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -58,6 +59,7 @@ class KeycloakServer:
             "KC_BOOTSTRAP_ADMIN_USERNAME": _ADMIN,
             "KC_BOOTSTRAP_ADMIN_PASSWORD": self._password,
             "JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx256m",
+            "JAVA": str(_mortal_java(self.folder)),
         }
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
@@ -173,6 +175,31 @@ def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+# kc.sh is a shell that waits for a Java of its own, and who ends the shell does not end that one. A process can ask for
+# its own end only (prctl(2): no child inherits it), so Java is started by something that asks and then becomes Java.
+# Had its parent, kc.sh or the owner of kc.sh, gone before it asked, nothing would end it any more: it does not begin.
+_MORTAL = """\
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    shell = next(one for one in sys.argv if one.startswith("-Dkc.script.pid=")).partition("=")[2]
+    if str(os.getppid()) not in (shell, sys.argv[1]):
+        sys.exit("whoever started this Java is gone")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def _mortal_java(folder: Path) -> Path:
+    """Write a command that is Java and dies with whoever started it, for kc.sh to take; return its path."""
+    base = os.environ.get("JAVA_HOME")
+    java = os.environ.get("JAVA") or (f"{base}/bin/java" if base else "java")  # as kc.sh chooses
+    words = [sys.executable, "-I", "-c", _MORTAL, str(os.getpid()), java]
+    path = folder / "java"
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
+    path.chmod(0o700)
+    return path
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
