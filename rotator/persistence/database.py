@@ -156,21 +156,27 @@ class Database:
                     self._roll_back()
                     raise
         except StateUnusable as failure:
-            self._refused = self._refused or failure
-            raise
+            told = self._gone() or failure  # SQLite may notice first, and call the file read-only
+            self._refused = self._refused or told
+            raise told from None
 
     def see_that_it_is_still_there(self) -> None:
         """Raise StateUnusable when the file was removed or replaced: SQLite would write on, to what nobody finds again.
 
         (sqlite.org/howtocorrupt.html, section 4.2)
         """
-        if self._stands_at() != self._place:
-            raise StateUnusable(
-                f"{self.path} was removed, or another file was put in its place, while it was in use",
-                hint="What this process knew is lost with it. Put a backup in its place: rotator db restore FILE. "
-                "Without one, the next start makes a new state from the stores and the issuers.",
-                code="state_replaced",
-            )
+        if (gone := self._gone()) is not None:
+            raise gone
+
+    def _gone(self) -> StateUnusable | None:
+        if self._stands_at() == self._place:
+            return None
+        return StateUnusable(
+            f"{self.path} was removed, or another file was put in its place, while it was in use",
+            hint="What this process knew is lost with it. Put a backup in its place: rotator db restore FILE. "
+            "Without one, the next start makes a new state from the stores and the issuers.",
+            code="state_replaced",
+        )
 
     def _stands_at(self) -> tuple[int, int] | None:
         try:
