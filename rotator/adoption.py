@@ -73,17 +73,23 @@ def _which(kit: Kit, scene: Scene, ours: Fields, key_id: str | None) -> Listed:
     """Return which version at the issuer it is, by what was said, by the document, by its first characters.
 
     Graph shows three of them as `hint` (learn.microsoft.com/graph/api/resources/passwordcredential).
+    They prove nothing, but a version that begins otherwise is somebody else's, whoever names it: adopted, it would be
+    ended one day.
     """
     every = {one.key_id: one for one in scene.listing.versions}
     if not every and key_id is None:  # the issuer has no list: what the document says is all there is
         known = key_in(kit, scene.document.fields) or f"adopted-{scene.document.version}"
         return Listed(known, None, moment_in(ours, "issued_at"), moment_in(ours, "expires_at"))
     named = key_id or key_in(kit, scene.document.fields)
-    if named is not None:
-        if named in every:
-            return every[named]
-        raise _cannot_tell(kit, f"there is no {named} at the issuer", list(every))
     secret = value_in(kit, ours)
+    if named is not None:
+        if named not in every:
+            raise _cannot_tell(kit, f"there is no {named} at the issuer", list(every))
+        hint = every[named].hint
+        if hint is not None and secret is not None and not secret.begins_with(hint):
+            others = [one.key_id for one in every.values() if one.hint is None or secret.begins_with(one.hint)]
+            raise _cannot_tell(kit, f"{named} begins otherwise than what they read", others)
+        return every[named]
     assert secret is not None
     fit = [one for one in every.values() if one.hint is None or secret.begins_with(one.hint)]
     now = scene.listing.issuer_now or kit.clock.now()

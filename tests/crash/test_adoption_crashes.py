@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from rotator.by_hand import settled
 from rotator.errors import Refused, RotatorError, Unproved
 from rotator.event import EventName
 from rotator.model import Origin, Procedure, Reason, VersionState
+from rotator.ports import Listing, Provider
 from rotator.secret import Fields, Secret
 from tests.fakes.memory_issuer import Held
 from tests.fakes.tape import Crash
@@ -132,3 +134,38 @@ def test_a_single_slot_is_adopted_without_a_gap() -> None:
     assert world.slot is not None and not world.slot.asked
     rotation = next(iter(state.ledger.rotations.values()))
     assert rotation.reason is Reason.ADOPTED
+
+
+class Hinting:
+    """An issuer that shows how each of its versions begins, as Graph does."""
+
+    def __init__(self, inner: Provider, hints: dict[str, str]) -> None:
+        self._inner, self._hints = inner, hints
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def list(self, application: str) -> Listing:
+        """Return what the issuer lists, with its hints."""
+        there = self._inner.list(application)
+        return replace(there, versions=tuple(replace(one, hint=self._hints[one.key_id]) for one in there.versions))
+
+
+@pytest.mark.parametrize("named_by", ["person", "document"])
+def test_a_key_that_begins_otherwise_is_not_adopted_whoever_names_it(named_by: str) -> None:
+    world = World(credential())
+    state, held, other = world.state(), world.issuer.foreign(APP), world.issuer.foreign(APP)
+    fields: dict[str, str | Secret] = {"client_id": APP, "client_secret": held.value}
+    if named_by == "document":
+        fields["key_id"] = other.key_id
+    world.store.consumers.write(PATH, Fields(fields), 0)
+    kit = state.kit()
+    begins = next(first for first in map(chr, range(33, 127)) if held.value.begins_with(first))
+    hints = {held.key_id: begins, other.key_id: "~" if begins != "~" else "-"}
+    kit = replace(kit, provider=Hinting(kit.provider, hints))  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="begins otherwise") as refused:
+        adopt(kit, settled(kit), other.key_id if named_by == "person" else None)
+    assert refused.value.code == "which_key" and held.key_id in refused.value.message
+    assert world.store.consumers.read(PATH).version == 1
+    adopt(kit, settled(kit), held.key_id)
+    assert world.main_key() == held.key_id

@@ -98,6 +98,13 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         tests=("tests/unit/test_when_unused.py",),
     ),
     mutant(
+        "adopt what is named, whatever it begins with",
+        "a key that begins otherwise is somebody else's",
+        "adoption.py",
+        ("hint is not None and secret is not None and not", "hint is not None and secret is None and not"),
+        tests=("tests/crash/test_adoption_crashes.py",),
+    ),
+    mutant(
         "show what is prepared too early",
         "what is prepared waits",
         "run.py",
