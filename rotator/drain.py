@@ -2,8 +2,8 @@
 
 The grace is the floor: nothing is asked before it is over. The ceiling is the end of the version's own validity. In
 between it goes on as long as it was used within the last grace, and also as long as nobody can tell: reports lag, and a
-missing row is no proof of disuse. That the report is alive is seen by the successor, whose use (our own proofs, at
-least) must be in it.
+missing row is no proof of disuse. How far the report has come is seen by the successor, whose use (our own proofs, at
+least) must be in it: only what it does not show up to that moment counts as not used.
 """
 
 from __future__ import annotations
@@ -64,5 +64,9 @@ def _look(kit: Kit, version: Version) -> _Finding:
     replaced = version.displaced.local.wall if version.displaced is not None else now
     if successor is None or successor < replaced:
         return _Finding(unused=False, words="the issuer's report does not show its successor in use yet")
+    quiet_since = max(last, replaced) if last is not None else replaced
+    if successor - quiet_since < kit.credential.policy.grace:
+        far = f"the issuer's report is known to reach {spell_moment(successor)}"
+        return _Finding(unused=False, words=f"{far}, less than a grace after {spell_moment(quiet_since)}")
     seen = f"it was last used at {spell_moment(last)}" if last is not None else "no use of it is on record"
     return _Finding(unused=True, words=f"{seen}, and its successor at {spell_moment(successor)}")

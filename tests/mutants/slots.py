@@ -98,6 +98,13 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         tests=("tests/unit/test_when_unused.py",),
     ),
     mutant(
+        "trust a report that stands still",
+        "only what the report has reached counts as not used",
+        "drain.py",
+        ("successor - quiet_since < kit.credential.policy.grace", "now < quiet_since"),
+        tests=("tests/unit/test_when_unused.py",),
+    ),
+    mutant(
         "adopt what is named, whatever it begins with",
         "a key that begins otherwise is somebody else's",
         "adoption.py",

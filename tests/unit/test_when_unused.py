@@ -59,7 +59,8 @@ def test_one_that_nobody_uses_is_ended_after_its_grace_and_the_evidence_is_in_th
     state.report.rows = {old: world.clock.now() - 30 * HOUR, new: world.clock.now() - HOUR}
     state.visit()
     assert old in world.live_ours(), "the grace is the floor"
-    world.advance(2 * HOUR)
+    world.advance(8 * HOUR)
+    state.report.rows[new] = world.clock.now() - HOUR
     state.visit()
     assert world.live_ours() == {new}
     details = [one["detail"] for one in state.events(EventName.STATE_REBUILT)]
@@ -91,6 +92,29 @@ def test_one_that_is_used_lives_until_it_is_not_or_until_its_own_end() -> None:
     retired = state.events(EventName.VERSION_RETIRED)
     assert retired and retired[-1]["key_id"] == old, "its own end is the ceiling"
     assert any("end of its own validity" in str(one["detail"]) for one in state.events(EventName.STATE_REBUILT))
+
+
+def test_a_report_that_stopped_after_the_promotion_is_no_evidence() -> None:
+    world, state, old, _ = replaced()
+    promoted = world.clock.now() - 23 * HOUR
+    state.report.rows = {old: promoted - HOUR, world.main_key() or "": promoted + HOUR}
+    for _ in range(6):
+        world.advance(DAY)
+        state.visit()
+        assert old in world.live_ours()
+    assert any("is known to reach" in str(one["detail"]) for one in state.events(EventName.STATE_REBUILT))
+
+
+def test_a_job_with_long_pauses_keeps_its_secret_though_the_report_lags() -> None:
+    world, state, old, new = replaced()
+    lag, every = 5 * HOUR, 20 * HOUR
+    start = world.clock.now() - 43 * HOUR
+    for _ in range(150):
+        world.advance(HOUR)
+        shown = world.clock.now() - lag
+        state.report.rows = {old: start + (shown - start) // every * every, new: shown}
+        state.visit()
+        assert old in world.live_ours()
 
 
 @pytest.mark.parametrize("doubt", ["denied", "empty", "no_report"])
