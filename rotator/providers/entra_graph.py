@@ -114,7 +114,8 @@ class Graph:
     async def rest_of(self, link: object) -> list[Any]:
         """Return the items on the page that an `@odata.nextLink` names, and on all that follow.
 
-        Raises Transient when the link leads anywhere but to this Graph: our token would go there.
+        Raises Transient when the link leads anywhere but to this Graph: our token would go there. Raises what the
+        answer means when it is no page: what a shorter list lacks would be taken for gone.
         """
         found: list[Any] = []
         doing = Doing("read the next page")
@@ -128,10 +129,8 @@ class Graph:
             info = RequestInformation(Method.GET)
             info.url = link
             info.headers.try_add("Accept", "application/json")
-            body = (await self._asked(info, doing)).json or {}
-            items = body.get("value")
-            found += items if isinstance(items, list) else []
-            link = body.get("@odata.nextLink")
+            items, link = self._page(await self._asked(info, doing), doing)
+            found += items
         raise unanswered(self._settings, doing, NoAnswer("bad_answer", "Graph's pages do not end", sent=True))
 
     # Writing
@@ -247,12 +246,16 @@ class Graph:
 
     async def _collected(self, info: RequestInformation, doing: Doing) -> list[Any]:
         """Return the items of a collection, all pages of it. Raises what the answer means when it is none."""
-        reply = await self._asked(info, doing)
+        items, link = self._page(await self._asked(info, doing), doing)
+        return items + await self.rest_of(link)
+
+    def _page(self, reply: Reply, doing: Doing) -> tuple[list[Any], object]:
+        """Return the items of a page and where the next one is. Raises what the answer means when it is none."""
         body = reply.json
         items = body.get("value") if body and reply.status == 200 else None
         if body is None or not isinstance(items, list):
             raise refused(self._settings, doing, reply, self._clock.now())
-        return items + await self.rest_of(body.get("@odata.nextLink"))
+        return items, body.get("@odata.nextLink")
 
     def _ours(self, link: str) -> bool:
         base, found = urlsplit(self._settings.graph), urlsplit(link)

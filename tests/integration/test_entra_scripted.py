@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from rotator.clock import SystemClock
-from rotator.errors import OutcomeUnknown, Transient
+from rotator.errors import OutcomeUnknown, RotatorError, Transient
 from rotator.ports import Retired
 from rotator.providers.entra import EntraProvider
 from rotator.sandbox.server import Sandbox
@@ -198,6 +198,36 @@ def test_a_list_in_pages_is_read_to_its_end(stage: Stage) -> None:
     stage.script.say(200, {"value": [credential(keyId=third)]})
     assert [version.key_id for version in stage.provider.list(APP).versions] == [KEY, second, third]
     assert "page=3" in head(stage.server.requests[2])[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "page"),
+    [
+        (503, {"error": {"code": "ServiceNotAvailable", "message": "x"}}),
+        (429, {"error": {"code": "TooManyRequests", "message": "x"}}),
+        (404, {"error": {"code": "Request_ResourceNotFound", "message": "x"}}),
+        (502, b"<html>bad gateway</html>"),
+        (200, {"value": None}),
+        (200, {}),
+    ],
+)
+@pytest.mark.parametrize("field", ["passwordCredentials", "keyCredentials"])
+def test_a_page_that_does_not_come_makes_no_shorter_list(stage: Stage, field: str, status: int, page: object) -> None:
+    link = {f"{field}@odata.nextLink": f"{stage.base}/applications/{OBJECT}/{field}?page=2"}
+    stage.script.say(200, application(**{field: [credential()], **link}))
+    stage.script.say(status, page)
+    with pytest.raises(RotatorError):
+        stage.provider.list(APP if field == "passwordCredentials" else f"certificate:{APP}")
+
+
+def test_no_certificate_is_written_away_because_the_page_that_has_it_did_not_come(stage: Stage) -> None:
+    field = "keyCredentials"
+    link = {f"{field}@odata.nextLink": f"{stage.base}/applications/{OBJECT}/{field}?page=2"}
+    first, away = application(**{field: [credential()], **link}), {"error": {"code": "ServiceNotAvailable"}}
+    stage.script.answers = [(200, application(), ()), *[(200, first, ()), (503, away, ())] * 2, (204, b"", ())]
+    with pytest.raises(RotatorError):
+        stage.provider.create(f"certificate:{APP}", TAG, DAYS)
+    assert not [one for one in stage.server.requests if one.startswith(b"PATCH")]
 
 
 @pytest.mark.parametrize(
