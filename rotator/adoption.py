@@ -7,7 +7,7 @@ document with our fields beside it, by the same steps and with the same recovery
 from __future__ import annotations
 
 from rotator.candidate import candidate_of
-from rotator.document import client_in, key_in, moment_in, ours_in, provable, value_in
+from rotator.document import certificate_in, client_in, key_in, moment_in, ours_in, provable, value_in
 from rotator.errors import Refused, Unproved
 from rotator.event import EventName
 from rotator.kit import Kit
@@ -70,33 +70,39 @@ def _see_it_works(kit: Kit, ours: Fields) -> None:
 
 
 def _which(kit: Kit, scene: Scene, ours: Fields, key_id: str | None) -> Listed:
-    """Return which version at the issuer it is, by what was said, by the document, by its first characters.
-
-    Graph shows three of them as `hint` (learn.microsoft.com/graph/api/resources/passwordcredential).
-    They prove nothing, but a version that begins otherwise is somebody else's, whoever names it: adopted, it would be
-    ended one day.
-    """
+    """Return which version at the issuer it is, by what was said, by the document, by what the issuer shows of it."""
     every = {one.key_id: one for one in scene.listing.versions}
-    if not every and key_id is None:  # the issuer has no list: what the document says is all there is
+    if not (every or key_id or kit.credential.labelled):  # no list: what the document says is all there is
         known = key_in(kit, scene.document.fields) or f"adopted-{scene.document.version}"
         return Listed(known, None, moment_in(ours, "issued_at"), moment_in(ours, "expires_at"))
     named = key_id or key_in(kit, scene.document.fields)
-    secret = value_in(kit, ours)
+    fit = [one for one in every.values() if _other(kit, ours, one) is None]
     if named is not None:
         if named not in every:
             raise _cannot_tell(kit, f"there is no {named} at the issuer", list(every))
-        hint = every[named].hint
-        if hint is not None and secret is not None and not secret.begins_with(hint):
-            others = [one.key_id for one in every.values() if one.hint is None or secret.begins_with(one.hint)]
-            raise _cannot_tell(kit, f"{named} begins otherwise than what they read", others)
+        if (other := _other(kit, ours, every[named])) is not None:
+            raise _cannot_tell(kit, f"{named} {other} than what they read", [one.key_id for one in fit])
         return every[named]
-    assert secret is not None
-    fit = [one for one in every.values() if one.hint is None or secret.begins_with(one.hint)]
     now = scene.listing.issuer_now or kit.clock.now()
     alive = [one for one in fit if one.expires_at is None or one.expires_at > now]
     if len(alive) == 1:
         return alive[0]
     raise _cannot_tell(kit, f"{len(alive) or 'none'} at the issuer could be it", [one.key_id for one in alive or fit])
+
+
+def _other(kit: Kit, ours: Fields, listed: Listed) -> str | None:
+    """Return in what a version differs from what consumers read; None when it may be that one.
+
+    Graph shows three characters of a secret as `hint` (learn.microsoft.com/graph/api/resources/passwordcredential), and
+    a certificate whole. The three prove nothing, but a version that differs is somebody else's, whoever names it:
+    adopted, it would be ended one day.
+    """
+    value, certificate = value_in(kit, ours), certificate_in(ours)
+    if listed.hint is not None and value is not None and not value.begins_with(listed.hint):
+        return "begins otherwise"
+    if listed.certificate is not None and certificate is not None and listed.certificate != certificate:
+        return "is another certificate"
+    return None
 
 
 def _cannot_tell(kit: Kit, why: str, there: list[str]) -> Refused:

@@ -56,6 +56,13 @@ def value_in(kit: Kit, ours: Fields | None) -> Secret | None:
     return None if ours is None else ours.secret(kit.credential.carries[-1])
 
 
+def certificate_in(ours: Fields) -> str | None:
+    """Return the certificate among our fields, DER in base64; None when there is none in PEM (RFC 7468)."""
+    _, begin, rest = (ours.text("certificate") or "").partition("-----BEGIN CERTIFICATE-----")
+    body, end, _ = rest.partition("-----END CERTIFICATE-----")
+    return "".join(body.split()) if begin and end else None
+
+
 def client_in(kit: Kit, ours: Fields) -> str:
     """Return the client id that goes with our fields; the configured one when they have none, else empty."""
     return ours.text("client_id") or kit.credential.client_id

@@ -34,13 +34,17 @@ from rotator.secret import Fields, Secret
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A version as the issuer lists it. tag: the label field, whoever wrote it. hint: how its value begins, if told."""
+    """A version as the issuer lists it. tag: the label field, whoever wrote it. hint: how its value begins, if told.
+
+    certificate: the one that it is, if it is one and is shown: DER in base64, as between the lines of a PEM.
+    """
 
     key_id: str
     tag: str | None
     created_at: datetime | None
     expires_at: datetime | None
     hint: str | None = field(default=None, repr=False, compare=False)
+    certificate: str | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

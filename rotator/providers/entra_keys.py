@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -86,9 +86,11 @@ def listed_key(item: object) -> Listed | None:
     Our label is its name, or, where Graph has kept another, what stands in the certificate itself.
     """
     found = listed(item)
-    if found is None or not isinstance(item, dict) or (found.tag or "").startswith("rotator/"):
-        return found
-    return Listed(found.key_id, tag_in(item.get("key")) or found.tag, found.created_at, found.expires_at)
+    if found is None or not isinstance(item, dict):
+        return None
+    der = item.get("key")
+    tag = found.tag if (found.tag or "").startswith("rotator/") else tag_in(der) or found.tag
+    return replace(found, tag=tag, certificate=der if isinstance(der, str) else None)
 
 
 class Holder:

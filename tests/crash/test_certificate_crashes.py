@@ -12,17 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from rotator.adoption import adopt
+from rotator.by_hand import settled
 from rotator.clock import ManualClock, SystemClock
+from rotator.errors import Refused
 from rotator.event import EventName, Outcome
 from rotator.finding import Finding
 from rotator.model import RotationOutcome, VersionState
-from rotator.ports import Answer, Verdict
+from rotator.ports import Answer, Listing, Verdict
 from rotator.providers.entra import EntraProvider
 from rotator.providers.entra_keys import make_pair
 from rotator.providers.entra_settings import ClientSecretAuth
@@ -100,9 +104,13 @@ class World:
             quarantine=MINUTE,
         )
         issuer.held[self.credential.application] = self.main
-        pair = make_pair("theirs", "x/y/z", self.clock.now() - DAY, self.clock.now() + YEARS)
-        self.foreign = self._sandbox.keys.put(self.app, WrittenKey(None, pair.certificate, "by hand")).key_id
+        self.foreign, _ = self.upload()
         self.removed_in_use: list[str] = []
+
+    def upload(self) -> tuple[str, Fields]:
+        """Let somebody upload a certificate of his; return its key id, and key and certificate."""
+        pair = make_pair("theirs", "x/y/z", self.clock.now() - DAY, self.clock.now() + YEARS)
+        return self._sandbox.keys.put(self.app, WrittenKey(None, pair.certificate, "by hand")).key_id, pair.values
 
     def state(self) -> State:
         return State(self, MemoryLedger(self.clock, owner="state-a"))  # type: ignore[arg-type]
@@ -223,6 +231,48 @@ def test_a_crash_after_a_lost_answer_leaves_no_orphan(issuer: Issuer) -> None:
         state.tape.die_at = None
         world.check()
         world.settle(state)
+
+
+@pytest.mark.parametrize("named_by", ["person", "document"])
+def test_another_certificate_than_consumers_read_is_not_adopted_whoever_names_it(issuer: Issuer, named_by: str) -> None:
+    world = World(issuer)
+    state, (held, values) = world.state(), world.upload()
+    named = {"key_id": world.foreign} if named_by == "document" else {}
+    world.store.consumers.write(PATH, values.merged({"client_id": world.app, **named}), 0)
+    kit = state.kit()
+    with pytest.raises(Refused, match="another certificate") as refused:
+        adopt(kit, settled(kit), world.foreign if named_by == "person" else None)
+    assert refused.value.code == "which_key" and held in refused.value.message
+    assert world.store.consumers.read(PATH).version == 1
+    adopt(kit, settled(kit), held if named_by == "document" else None)
+    assert world.main_key() == held
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_certificate_that_is_not_listed_is_not_adopted(issuer: Issuer, others: bool) -> None:
+    world = World(issuer)
+    state, (held, values) = world.state(), world.upload()
+    world.store.consumers.write(PATH, values.merged({"client_id": world.app}), 0)
+    lacks = {held} if others else {held, world.foreign}
+    kit = replace(state.kit(), provider=Lacking(world.issuer, lacks))  # as where the service principal has it
+    with pytest.raises(Refused, match="none at the issuer could be it"):
+        adopt(kit, settled(kit), None)
+    assert world.store.consumers.read(PATH).version == 1
+
+
+class Lacking:
+    """An issuer that does not list some of its versions."""
+
+    def __init__(self, inner: EntraProvider, key_ids: set[str]) -> None:
+        self._inner, self._key_ids = inner, key_ids
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def list(self, application: str) -> Listing:
+        """Return what the issuer lists, but for these."""
+        there = self._inner.list(application)
+        return replace(there, versions=tuple(one for one in there.versions if one.key_id not in self._key_ids))
 
 
 def test_the_scenarios_end_as_their_names_say_and_no_key_is_in_ledger_or_record(issuer: Issuer) -> None:

@@ -108,8 +108,15 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         "adopt what is named, whatever it begins with",
         "a key that begins otherwise is somebody else's",
         "adoption.py",
-        ("hint is not None and secret is not None and not", "hint is not None and secret is None and not"),
+        ("hint is not None and value is not None and not", "hint is not None and value is None and not"),
         tests=("tests/crash/test_adoption_crashes.py",),
+    ),
+    mutant(
+        "adopt what is named, whatever certificate it is",
+        "another certificate than the one in use is somebody else's",
+        "adoption.py",
+        ("certificate is not None and listed.certificate != certificate", "certificate is None"),
+        tests=("tests/crash/test_certificate_crashes.py",),
     ),
     mutant(
         "show what is prepared too early",
