@@ -85,6 +85,7 @@ def _assertion(key: Secret, certificate: Secret | None, client_id: str, token_ur
     """
     import jwt
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
@@ -95,7 +96,7 @@ def _assertion(key: Secret, certificate: Secret | None, client_id: str, token_ur
             parsed = x509.load_pem_x509_certificate(certificate.reveal().encode())
             digest = hashlib.sha256(parsed.public_bytes(Encoding.DER)).digest()
             headers["x5t#S256"] = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise _unusable("The document's certificate or private key cannot be read as PEM.") from None
     if isinstance(private, rsa.RSAPrivateKey):
         algorithm = "RS256" if certificate is None else "PS256"

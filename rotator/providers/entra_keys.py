@@ -7,7 +7,6 @@ A private key leaves this file only sealed, in PEM, for the store. Entra takes R
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Any
 
 import jwt
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
@@ -28,6 +28,8 @@ BITS = 2048
 PROOF_AUDIENCE = "00000002-0000-0000-c000-000000000000"  # learn.microsoft.com/graph/application-rollkey-prooftoken
 PROOF_LIFETIME = timedelta(minutes=10)
 _URN = "urn:"
+# What the library raises for what it cannot read; of its own kinds, for what it does not know yet.
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,7 @@ def tag_in(der: object) -> str | None:
         parsed = x509.load_der_x509_certificate(base64.b64decode(der if isinstance(der, str) else "", validate=True))
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         found = names.get_values_for_type(x509.UniformResourceIdentifier)
-    except (
-        ValueError,
-        binascii.Error,
-        x509.ExtensionNotFound,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ):
+    except (*_UNREADABLE, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return None
     return next((one.removeprefix(_URN) for one in found if one.startswith(f"{_URN}rotator/")), None)
 
@@ -131,8 +127,9 @@ def holder_of(values: Fields | None) -> Holder | None:
     try:
         private = load_pem_private_key(key.reveal().encode(), password=None)
         parsed = x509.load_pem_x509_certificate(certificate.reveal().encode())
-    except (ValueError, TypeError):
+        public = parsed.public_key()
+    except _UNREADABLE:
         return None
-    if not isinstance(private, rsa.RSAPrivateKey) or private.public_key() != parsed.public_key():
+    if not isinstance(private, rsa.RSAPrivateKey) or private.public_key() != public:
         return None
     return Holder(parsed, private)

@@ -20,6 +20,11 @@ from rotator.secret import Fields
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TAG = f"rotator/{'a' * 32}/{'n' * 63}/{'b' * 32}/12"
+STRANGE = {
+    "a version to come": ("a003020102", "a003020105"),
+    "an unknown kind of key": ("2a864886f70d010101", "2a864886f70d010177"),
+}
+"""What is put in the place of what, in the DER of a certificate."""
 GUID = "7f3c0c52-0000-4000-8000-000000000011"
 
 
@@ -74,6 +79,17 @@ def test_graphs_entry_is_known_by_its_bytes_and_by_its_thumbprint_in_either_form
     assert holder.is_of({"key": None, "customKeyIdentifier": base64.b64encode(print_).decode()})
     assert holder.is_of({"customKeyIdentifier": print_.hex().upper()})
     assert not holder.is_of({"key": None, "customKeyIdentifier": None})
+
+
+@pytest.mark.parametrize("change", STRANGE.values(), ids=STRANGE)
+def test_what_the_library_does_not_know_stops_nothing(pair: Pair, change: tuple[str, str]) -> None:
+    der = base64.b64decode(pair.certificate)
+    strange = der.replace(bytes.fromhex(change[0]), bytes.fromhex(change[1]), 1)
+    assert strange != der
+    assert listed_key({"keyId": GUID, "key": base64.b64encode(strange).decode()}) is not None
+    lines = base64.encodebytes(strange).decode()
+    armoured = f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n"
+    assert holder_of(pair.values.merged({"certificate": armoured})) is None
 
 
 @pytest.mark.parametrize("lacks", ["certificate", "private_key", "both", "garbage"])

@@ -39,6 +39,15 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
+def unknown(text: str) -> str:
+    """Return the PEM of an RSA key, of a kind or a version of which nobody has heard."""
+    first, *lines, last = text.splitlines()
+    der = base64.b64decode("".join(lines))
+    for known in ("2a864886f70d010101", "a003020102"):
+        der = der.replace(bytes.fromhex(known), bytes.fromhex(f"{known[:-2]}77"), 1)
+    return f"{first}\n{base64.encodebytes(der).decode()}{last}\n"
+
+
 def certificate_for(key: rsa.RSAPrivateKey) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
     return (
@@ -53,9 +62,12 @@ def certificate_for(key: rsa.RSAPrivateKey) -> x509.Certificate:
     )
 
 
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 @pytest.fixture(scope="module")
 def key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return RSA
 
 
 def test_post_puts_id_and_secret_into_the_form_whatever_characters_they_have() -> None:
@@ -109,6 +121,11 @@ def test_without_a_certificate_the_key_decides_how_it_is_signed(key: rsa.RSAPriv
         {"private_key": pem(ed25519.Ed25519PrivateKey.generate())},
         {"private_key": pem(ec.generate_private_key(ec.SECP384R1()))},
         {"private_key": pem(ec.generate_private_key(ec.SECP256R1())), "certificate": "no certificate"},
+        {"private_key": unknown(pem(RSA))},
+        {
+            "private_key": pem(RSA),
+            "certificate": unknown(certificate_for(RSA).public_bytes(Encoding.PEM).decode()),
+        },
     ],
 )
 def test_a_key_that_cannot_sign_is_named_without_being_shown(values: dict[str, str]) -> None:
