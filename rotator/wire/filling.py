@@ -23,6 +23,23 @@ def places(template: Any) -> frozenset[str]:
     return frozenset(name for text in _texts(template) for name in PLACE.findall(text))
 
 
+def alone(template: Any) -> frozenset[str]:
+    """Return the names of the places that are all of a text in JSON data, so that it arrives as it is."""
+    wholes = (PLACE.fullmatch(text) for text in _texts(template))
+    return frozenset(whole[1] for whole in wholes if whole is not None)
+
+
+def unquoted(template: Any) -> Iterator[str]:
+    """Yield the names of places that lack their quotes: YAML takes `{tag}` for a mapping with the key `tag`."""
+    if isinstance(template, Mapping):
+        bare = [str(key) for key, value in template.items() if value is None] if len(template) == 1 else []
+        yield from (name for name in bare if PLACE.fullmatch(f"{{{name}}}"))
+        template = list(template.values())
+    if isinstance(template, Sequence) and not isinstance(template, str):
+        for value in template:
+            yield from unquoted(value)
+
+
 def _texts(template: Any) -> Iterator[str]:
     if isinstance(template, str):
         yield template

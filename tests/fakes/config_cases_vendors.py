@@ -42,6 +42,8 @@ def vendor(
 
 AT = "providers.v"
 PLACES = "Places that rotator fills in"
+LET_IT_BE = "It is looked for as it is: let it be all of a text, of a header, or of what stands between two slashes."
+METHODS = "Methods: GET, POST, PUT, PATCH, DELETE. The path begins with / and stands below `base_url`."
 
 VENDORS: dict[str, tuple[str, list[str]]] = {
     "a vendor: requests and pointers": (
@@ -50,7 +52,7 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             listed='{request: "GET /a/{app}", items: §/a~2, key_id: /id, tag: /label, expires_format: §iso}',
         ),
         [
-            f"{AT}.operations.create.request: must be a method and a path, such as POST /apps/{{app}}/secrets",
+            f"{AT}.operations.create.request: must be a method and a path, such as POST /apps/{{app}}/secrets\n  {METHODS}",
             f"{AT}.operations.create.expect: must be HTTP statuses, such as [200, 201]",
             f'{AT}.operations.create.secret: must be a JSON pointer, such as /client_secret, or "" for the whole answer',
             f"{AT}.operations.create.headers: a login does not stand in an operation\n  Say it under `auth`, where secrets are references.",
@@ -70,7 +72,7 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             "    rate: {per_second: §0}\n    timeout: §0s\n",
         ),
         [
-            f"{AT}.operations.set.request: must be a method and a path, such as POST /apps/{{app}}/secrets",
+            f"{AT}.operations.set.request: must be a method and a path, such as POST /apps/{{app}}/secrets\n  {METHODS}",
             f"{AT}.slots.live: must be a whole number, at least 1",
             f"{AT}.slots.value: must be one of vendor, caller",
             f"{AT}.slots.generate.length: must be a number of characters, from 32 to 512",
@@ -80,6 +82,45 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             f"{AT}.errors[0].equals: must be a text, a number, true, false or null",
             f"{AT}.rate.per_second: must be a number of requests, from 0.001 to 1000",
             f"{AT}.timeout: must be longer than 0s",
+        ],
+    ),
+    "a vendor: a label among other words, in a text": (
+        vendor(create='§{request: "POST /a/{app}", json: {label: "by rotator: {tag}"}, secret: /s, key_id: /id}'),
+        [f"{AT}.operations.create: sends {{tag}} only together with other text\n  {LET_IT_BE}"],
+    ),
+    "a vendor: a label in two pairs of braces": (
+        vendor(create='§{request: "POST /a/{app}?for=x{tag}", json: {label: "{{tag}}"}, secret: /s, key_id: /id}'),
+        [f"{AT}.operations.create: sends {{tag}} only together with other text\n  {LET_IT_BE}"],
+    ),
+    "a vendor: places without quotes, and words that contradict each other": (
+        vendor(
+            create='{request: "PUT /a/{app}/{tag}", json: §{o: [{ttl: {lifetime_seconds}}]}, secret: /s, key_id: /id}',
+            listed='{request: "GET /a/{app}", items: /i, key_id: /id, tag: /t, expires_format: none, expires_at: §/e}',
+            more="    errors: [{status: 422, equals: §full, class: refused}]\n",
+        ),
+        [
+            f'{AT}.operations.create.json: {{lifetime_seconds}} without quotes is a mapping in YAML\n  Write "{{lifetime_seconds}}".',
+            (
+                f"{AT}.operations.list.expires_at: is given, and `expires_format` is none\n"
+                "  Leave one of the two out: `none` says that no time in this answer is read."
+            ),
+            (
+                f"{AT}.errors[0].equals: is compared with nothing: `pointer` is missing\n"
+                "  Say in `pointer` where in the answer it must stand; or leave it out, then the status decides alone."
+            ),
+        ],
+    ),
+    "a vendor: a header of the request itself, and a next page that is neither": (
+        vendor(
+            create='{request: "PUT /a/{tag}", headers: {§Content-Length: "3"}, secret: /s, key_id: /id}',
+            listed='{request: "GET /a/{app}", items: /i, key_id: /id, tag: /t, next: §Link}',
+        ),
+        [
+            f"{AT}.operations.create.headers: is set by rotator for each request\n  Leave it out.",
+            (
+                f'{AT}.operations.list.next: must be a JSON pointer, such as /client_secret, or "" for the whole answer\n'
+                "  Or `link`, where the next page stands in the Link header."
+            ),
         ],
     ),
     "a vendor with a single slot and the operations of two": (

@@ -254,8 +254,8 @@ def _shared(known: Known, entries: Iterable[Entry]) -> Iterator[Pending]:
             application = (provider.use if issuer is None else issuer.issuer, provider.application, provider.credential)
             if (other := applications.setdefault(application, entry)) is not entry:
                 hint = "Two credentials would retire each other's secrets; an application is rotated by one."
-                key = "app_id" if provider.app_id is not None else "object_id"
-                yield entry.fault(("provider", key), f"{other.label} rotates this application already", hint)
+                said = [key for key in ("app_id", "object_id") if getattr(provider, key) is not None]
+                yield entry.fault(("provider", *said), f"{other.label} rotates this application already", hint)
 
 
 def _place(store: AnyStore | None, name: str) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ The description is data: no code, no conditions, no loops. What it means stands 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -42,7 +43,7 @@ from rotator.app.config.requests import (
 )
 from rotator.app.config.values import Wrong
 from rotator.model import Procedure
-from rotator.wire.filling import places
+from rotator.wire.filling import alone, places
 from rotator.wire.vocabulary import Alphabet, ErrorClass, TimeFormat
 
 GIVEN_BY_US: Final[Mapping[str, frozenset[str]]] = {
@@ -155,7 +156,16 @@ class Request(Section):
     @property
     def places(self) -> frozenset[str]:
         """Return the names of the places to be filled."""
-        return places([self.request.path, self.body or {}, dict(self.form), dict(self.headers)])
+        return places(self._templates)
+
+    @property
+    def alone(self) -> frozenset[str]:
+        """Return the names of those that are sent without other text beside them."""
+        return alone(self._templates)
+
+    @property
+    def _templates(self) -> list[Any]:
+        return [re.split("[/?&=:]", self.request.path), self.body or {}, dict(self.form), dict(self.headers)]
 
 
 class CreateOperation(Request):

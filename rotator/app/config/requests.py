@@ -40,7 +40,8 @@ class Place:
 def _request(found: object) -> Line:
     match = _REQUEST.match(found) if isinstance(found, str) else None
     if match is None:
-        raise Wrong("must be a method and a path, such as POST /apps/{app}/secrets")
+        allowed = "Methods: GET, POST, PUT, PATCH, DELETE. The path begins with / and stands below `base_url`."
+        raise Wrong("must be a method and a path, such as POST /apps/{app}/secrets", allowed)
     if "#" in match[2] or "/../" in f"{match[2]}/":
         raise Wrong("a path must not hold # or dot segments")
     return Line(match[1], match[2])
@@ -54,7 +55,10 @@ def _pointer(found: object) -> Place:
 
 
 def _next_page(found: object) -> Place | Literal["link"]:
-    return "link" if found == "link" else _pointer(found)
+    try:
+        return "link" if found == "link" else _pointer(found)
+    except Wrong as wrong:
+        raise Wrong(wrong.message, "Or `link`, where the next page stands in the Link header.") from None
 
 
 def _statuses(found: object) -> tuple[int, ...]:
@@ -80,6 +84,8 @@ def _own_header_name(found: object) -> str:
     name = _header_name(found)
     if name.lower() in ("authorization", "proxy-authorization", "cookie"):
         raise Wrong("a login does not stand in an operation", "Say it under `auth`, where secrets are references.")
+    if name.lower() in ("host", "content-length", "transfer-encoding", "connection"):
+        raise Wrong("is set by rotator for each request", "Leave it out.")
     return name
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from rotator.app.config.described import GIVEN_BY_US, OURS, Chooser, HttpProvider, Request
+from rotator.app.config.described import (
+    GIVEN_BY_US,
+    OURS,
+    Chooser,
+    CreateOperation,
+    HttpProvider,
+    ListOperation,
+    Request,
+    SlotOperation,
+)
 from rotator.app.config.faults import one_of
 from rotator.app.config.foreign import Foreign
 from rotator.app.config.known import Known
@@ -17,6 +26,8 @@ from rotator.app.config.verifying import ProofKind, SignatureMode, Verify
 from rotator.app.config.yaml import KeyPath
 from rotator.model import Procedure, RetireMode
 from rotator.plugin import PROVIDERS, STORES
+from rotator.wire.filling import unquoted
+from rotator.wire.vocabulary import TimeFormat
 
 
 def descriptions(known: Known) -> Iterator[Pending]:
@@ -27,6 +38,7 @@ def descriptions(known: Known) -> Iterator[Pending]:
         above: KeyPath = ("providers", name, "operations")
         for path, operation in provider.operations.every():
             yield from _operation(known, (*above, *path), str(path[0]), operation)
+        yield from _rules(known, name, provider)
         yield from (_single_slot if provider.procedure.single_slot else _side_by_side)(known, name, provider)
 
 
@@ -62,6 +74,9 @@ def _side_by_side(known: Known, name: str, provider: HttpProvider) -> Iterator[P
     if said.create is not None and provider.labelled and "tag" not in said.create.places:
         hint = "Without it nobody could tell after a crash what is ours. Put {tag} where the vendor keeps a name."
         yield Pending(known.main, (*above, "create"), "nowhere sends {tag}", hint)
+    elif said.create is not None and provider.labelled and "tag" not in said.create.alone:
+        hint = "It is looked for as it is: let it be all of a text, of a header, or of what stands between two slashes."
+        yield Pending(known.main, (*above, "create"), "sends {tag} only together with other text", hint)
     if said.retire and not any("key_id" in one.places for one in said.retire):
         yield Pending(known.main, (*above, "retire"), "nowhere says {key_id}", "Say which version is to be removed.")
 
@@ -92,6 +107,22 @@ def _operation(known: Known, path: KeyPath, name: str, operation: Request) -> It
         yield Pending(known.main, path, f"has the place {{{place}}}, which has no meaning in `{name}`", hint)
     if operation.body is not None and operation.form:
         yield Pending(known.main, (*path, "form"), "is given beside `json`", "A request has one body; leave one out.")
+    for bare in (one for one in unquoted(operation.body) if one in OURS):
+        message, hint = f"{{{bare}}} without quotes is a mapping in YAML", f'Write "{{{bare}}}".'
+        yield Pending(known.main, (*path, "json"), message, hint)
+    if not isinstance(operation, CreateOperation | SlotOperation | ListOperation):
+        return
+    if operation.expires_format is TimeFormat.NONE and operation.expires_at is not None:
+        hint = "Leave one of the two out: `none` says that no time in this answer is read."
+        yield Pending(known.main, (*path, "expires_at"), "is given, and `expires_format` is none", hint)
+
+
+def _rules(known: Known, name: str, provider: HttpProvider) -> Iterator[Pending]:
+    for number, rule in enumerate(provider.errors):
+        if rule.pointer is None and rule.equals is not None:
+            path: KeyPath = ("providers", name, "errors", number, "equals")
+            hint = "Say in `pointer` where in the answer it must stand; or leave it out, then the status decides alone."
+            yield Pending(known.main, path, "is compared with nothing: `pointer` is missing", hint)
 
 
 def application(entry: Entry, provider: ProviderPlace, vendor: HttpProvider) -> Iterator[Pending]:
