@@ -122,7 +122,7 @@ def prove_current(kit: Kit, client_id: str, values: Fields) -> Verdict:
 def control(kit: Kit, state: CredentialState, client_id: str) -> None:
     """See that a random value is refused, at most once an hour: a check that cannot say no proves nothing.
 
-    Raises Refused when the endpoint gave a token for it, Transient when it said nothing.
+    Raises Refused when the endpoint took it, Transient when it said nothing.
     """
     now = kit.clock.now()
     if not kit.credential.proof.negative_control:
@@ -134,8 +134,9 @@ def control(kit: Kit, state: CredentialState, client_id: str) -> None:
     verdict = kit.prover.prove(client_id, wrong, now)
     if verdict.answer in (Answer.PROVED, Answer.UNFIT):
         raise Refused(
-            f"The token endpoint of {kit.credential.name} gave a token for a random secret, so it proves nothing.",
-            hint="Ask whoever runs the endpoint, or see whether verify.token_url leads to a cache or a mock.",
+            f"A random secret was not refused for {kit.credential.name}, so nothing is proved there: {verdict.message}",
+            hint="See whether `verify` leads to a cache, a mock, or a request that needs no key, or ask who runs it. "
+            "For an http_probe that answers 403 to a key it does not know set verify.negative_control: false.",
             code="accepts_anything",
         )
     if verdict.answer is Answer.SILENT:

@@ -266,11 +266,13 @@ def test_an_endpoint_that_is_silent_about_the_secret_in_use_keeps_a_new_one_from
     assert len(world.issuer.mutations) == 1
 
 
-def test_an_endpoint_that_accepts_anything_proves_nothing() -> None:
+@pytest.mark.parametrize("answer", [Answer.PROVED, Answer.UNFIT])
+def test_an_endpoint_that_accepts_anything_proves_nothing(answer: Answer) -> None:
     world, state = in_use()
-    world.prover.always = Answer.PROVED
+    world.prover.always = answer
     report = state.visit()
     assert report.error.code == "accepts_anything"
+    assert "not refused" in report.error.message and report.error.message.endswith(f"scripted: {answer}")
     assert len(world.issuer.mutations) == 1
 
 
