@@ -1,22 +1,22 @@
 """Judges whether anybody still uses a version that was replaced, by what its issuer saw of sign-ins. Ends nothing.
 
-The grace is the floor: nothing is asked before it is over. The ceiling is the end of the version's own validity. In
-between it goes on as long as it was used within the last grace, and also as long as nobody can tell: reports lag, and a
-missing row is no proof of disuse. How far the report has come is seen by the successor, whose use (our own proofs, at
-least) must be in it: only what it does not show up to that moment counts as not used.
+The grace is the floor: nothing is asked before it is over. The ceiling is the end of the version's own validity; of one
+that has none, `policy.lifetime` after it was replaced. In between its grace goes on as long as it was used within the
+last grace, and also as long as nobody can tell: reports lag, and a missing row is no proof of disuse. How far a report
+has come is seen by the successor, whose use (our own proofs, at least) must be in it: only what it does not show up to
+that moment counts as not used.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from rotator.errors import RotatorError
-from rotator.event import EventName
 from rotator.kit import Kit
 from rotator.model import Version
 from rotator.planner import current_version
+from rotator.ports import GraceExtended
 from rotator.timing import plus, spell_moment
 
 _LEAST_PAUSE = timedelta(minutes=5)
@@ -27,29 +27,34 @@ class _Finding(NamedTuple):
     words: str
 
 
-def is_drained(kit: Kit, version: Version) -> bool:
-    """Say whether a version may be ended now, and record the evidence; else its grace goes on for a quarter of it.
+def drained(kit: Kit, version: Version) -> str | None:
+    """Return the evidence that a version may be ended now; None: its grace goes on for a quarter of it.
 
     Stopped anywhere: the next look finds the same.
     """
     found = _look(kit, version)
     if found.unused:
-        event = kit.event(EventName.STATE_REBUILT, key_id=version.key_id, detail=found.words)
-        kit.ledger.record(event, version)
         kit.tell("retire", "tell", found.words)
-        return True
+        return found.words
+    kit.tell("retire", "tell", f"its grace goes on: {found.words}")
     again = plus(kit.clock.now(), max(kit.credential.policy.grace / 4, _LEAST_PAUSE))
-    until = min(again, version.expires_at) if version.expires_at is not None else again
-    event = kit.event(EventName.STATE_REBUILT, key_id=version.key_id)
-    told = replace(event, detail=f"its grace goes on: {found.words}")
-    kit.ledger.record(told, replace(version, retire_after=until))
-    return False
+    kit.ledger.note(GraceExtended(kit.credential.name, version.key_id, min(again, _ceiling(kit, version) or again)))
+    return None
+
+
+def _ceiling(kit: Kit, version: Version) -> datetime | None:
+    """Return when a version is ended whether it is used or not."""
+    if version.expires_at is not None or version.displaced is None:
+        return version.expires_at
+    return plus(version.displaced.local.wall, kit.credential.policy.lifetime)
 
 
 def _look(kit: Kit, version: Version) -> _Finding:
-    now = kit.clock.now()
-    if version.expires_at is not None and version.expires_at <= now:
-        return _Finding(unused=True, words="it has reached the end of its own validity, used or not")
+    now, ceiling = kit.clock.now(), _ceiling(kit, version)
+    if ceiling is not None and ceiling <= now:
+        own = version.expires_at is not None
+        reached = "the end of its own validity" if own else "policy.lifetime after it was replaced"
+        return _Finding(unused=True, words=f"it has reached {reached}, used or not")
     if kit.activity is None:
         return _Finding(unused=False, words="its issuer keeps no record of sign-ins; it is left to its end")
     try:

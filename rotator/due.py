@@ -12,7 +12,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from rotator.model import Origin, Policy, Reason, Request, Rotation, Version, VersionState
+from rotator.model import Origin, Policy, Reason, Request, RetireMode, Rotation, Version, VersionState
 from rotator.timing import plus, spell, spell_moment
 from rotator.windows import describe, describe_opening
 
@@ -117,9 +117,13 @@ def _grace_over(due: Due) -> str:
     grace = due.policy.grace
     if version.retire_after is not None and version.displaced is not None:
         grace = version.retire_after - version.displaced.local.wall
+    if due.policy.retire is RetireMode.WHEN_UNUSED and grace > due.policy.grace:
+        return "its grace is over, and it may still be in use; it is looked at again"
     ends = f"its grace of {spell(grace)} ends" if grace > _NOTHING else "it has no grace"
     if due.action is Action.REMIND:
         return f"{ends}, and a person retires it: rotator retire {due.name} --key-id {version.key_id}"
+    if due.policy.retire is RetireMode.WHEN_UNUSED:
+        return f"{ends}; then it is retired as soon as nobody uses it"
     return ends
 
 

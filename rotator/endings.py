@@ -10,9 +10,10 @@ gone" is success.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Final
 
 from rotator.brake import brake
@@ -26,6 +27,7 @@ from rotator.model import (
     Origin,
     Policy,
     Reason,
+    RetireMode,
     Rotation,
     RotationOutcome,
     Step,
@@ -39,6 +41,7 @@ from rotator.staging import Claim, Stage, StagingDocument, look, retire_at_issue
 from rotator.survey import Scene, full_grace, seen_now
 
 _NOTHING: Final = timedelta(0)
+_NO_EVIDENCE: Final[Mapping[str, str]] = MappingProxyType({})
 
 # --------------------------------------------------------------------------------------------------------------- grace
 
@@ -76,8 +79,10 @@ def begin_grace_anew(kit: Kit, version: Version, scene: Scene) -> None:
 # -------------------------------------------------------------------------------------------------------------- retire
 
 
-def retire(kit: Kit, versions: Sequence[Version], reason: str) -> tuple[str, ...]:
-    """Retire versions that were replaced; return their key ids.
+def retire(
+    kit: Kit, versions: Sequence[Version], reason: str, evidence: Mapping[str, str] = _NO_EVIDENCE
+) -> tuple[str, ...]:
+    """Retire versions that were replaced; return their key ids. evidence: why nobody misses one, by key id.
 
     Stopped before the end is published: nothing happened. Stopped after it: `finish_retiring` does the rest. Raises
     what hinders it, with the versions left as they are.
@@ -91,7 +96,7 @@ def retire(kit: Kit, versions: Sequence[Version], reason: str) -> tuple[str, ...
         if claim.document.stage is Stage.CLAIMED:
             claim.release()
         raise
-    return _remove_published(kit, claim, versions, reason)
+    return _remove_published(kit, claim, versions, reason, evidence)
 
 
 def finish_retiring(kit: Kit, tracked: Tracked, scene: Scene) -> tuple[str, ...]:
@@ -115,7 +120,8 @@ def _why_ended(kit: Kit, versions: Sequence[Version], scene: Scene) -> str:
         left = grace_left(version, kit.credential.policy, scene)
         if left is not None and left > _NOTHING:
             return Reason.REQUESTED.value
-    return Reason.GRACE_OVER.value
+    by_use = kit.credential.policy.retire is RetireMode.WHEN_UNUSED
+    return (Reason.UNUSED if by_use else Reason.GRACE_OVER).value
 
 
 def _withdrawn(kit: Kit, claim: Claim) -> bool:
@@ -185,10 +191,12 @@ def _see_successor_works(kit: Kit, ending: Sequence[str]) -> None:
     raise Refused(message, hint=f"See what is wrong: rotator verify {name}", code=verdict.code)
 
 
-def _remove_published(kit: Kit, claim: Claim, versions: Sequence[Version], reason: str) -> tuple[str, ...]:
+def _remove_published(
+    kit: Kit, claim: Claim, versions: Sequence[Version], reason: str, evidence: Mapping[str, str] = _NO_EVIDENCE
+) -> tuple[str, ...]:
     for version in versions:
         claim.renew()
-        remove(kit, version, reason)
+        remove(kit, version, reason, evidence.get(version.key_id))
     done = tuple(one.key_id for one in versions)
     document = claim.document
     claim.release(
@@ -198,16 +206,16 @@ def _remove_published(kit: Kit, claim: Claim, versions: Sequence[Version], reaso
     return done
 
 
-def remove(kit: Kit, version: Version, reason: str) -> None:
-    """Remove one version whose end is published."""
+def remove(kit: Kit, version: Version, reason: str, evidence: str | None = None) -> None:
+    """Remove one version whose end is published. evidence: why nobody misses it, for the record."""
     began, key_id = kit.clock.instant(), version.key_id
     by = version.displaced.by if version.displaced is not None else ""
     kit.tell("retire", "begin", f"key {key_id}")
     intent = kit.intent(Act.RETIRE, rotation_id=by or None, key_id=key_id)
-    event = kit.event(EventName.VERSION_RETIRED, rotation_id=by or None, reason=reason, key_id=key_id)
+    event = kit.event(EventName.VERSION_RETIRED, rotation_id=by or None, reason=reason, key_id=key_id, detail=evidence)
     dying = replace(version, state=VersionState.RETIRING)
     gone = carry_out(kit, intent, event, lambda: retire_at_issuer(kit, key_id), dying)
-    detail = "it was gone already" if gone is Retired.ALREADY_GONE else None
+    detail = "it was gone already" if gone is Retired.ALREADY_GONE else evidence
     done = replace(event, outcome=Outcome.SUCCEEDED, detail=detail)
     dead = replace(dying, state=VersionState.RETIRED, retired_at=kit.clock.now())
     kit.ledger.record(done, settled(intent), dead, *same_call(kit, intent), *_completed(kit, by, key_id))

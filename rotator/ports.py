@@ -280,7 +280,17 @@ class Decoying(Protocol):
 Change = Version | Rotation | Intent | Request | CredentialState
 """What `record` writes: each replaces the row of its key. (Version: credential and key id.)"""
 
-Note = CredentialState | Step | Sighting | ProofSeen
+
+@dataclass(frozen=True, slots=True)
+class GraceExtended:
+    """A version that was replaced is looked at again then. Nothing is done to it, and its other facts stay."""
+
+    credential: str
+    key_id: str
+    retire_after: datetime
+
+
+Note = CredentialState | Step | Sighting | ProofSeen | GraceExtended
 """Bookkeeping that changes nothing in the outside world and needs no audit record."""
 
 

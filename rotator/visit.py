@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.document import client_in, ours_in, provable
-from rotator.drain import is_drained
+from rotator.drain import drained
 from rotator.due import Action
 from rotator.endings import (
     begin_grace_anew,
@@ -214,6 +214,7 @@ class Visit:
         replaced = [one for one in tracked.versions if one.origin in _OWN]
         due = {one.key_id for one in retirements(kit.credential, tracked, now) if one.at <= now}
         ending: list[Version] = []
+        evidence: dict[str, str] = {}
         for version in replaced:
             if version.state is VersionState.RETIRING or (hurry and version.state is VersionState.PREVIOUS):
                 ending.append(version)
@@ -224,12 +225,15 @@ class Visit:
                 left = grace_left(version, kit.credential.policy, scene)
                 if left is None:
                     begin_grace_anew(kit, version, scene)
-                elif left <= timedelta(0) and (kit.credential.policy.retire is not _BY_USE or is_drained(kit, version)):
+                elif left <= timedelta(0) and kit.credential.policy.retire is not _BY_USE:
                     ending.append(version)
+                elif left <= timedelta(0) and (seen := drained(kit, version)) is not None:
+                    ending.append(version)
+                    evidence[version.key_id] = seen
         if ending:
             over = Reason.UNUSED if kit.credential.policy.retire is _BY_USE else Reason.GRACE_OVER
             reason = Reason.EMERGENCY if hurry or any(cut_short(kit, one) for one in ending) else over
-            self.retired += retire(kit, ending, reason.value)
+            self.retired += retire(kit, ending, reason.value, evidence)
             self.reason = self.reason or reason.value
 
     # -------------------------------------------------------------------------------------------------------- rotate

@@ -23,7 +23,7 @@ from rotator.persistence.faults import damaged
 from rotator.persistence.sealing import Sealing
 from rotator.persistence.trail import ACCEPTED_AT_ONCE, Trail, Verified, Witness, naming
 from rotator.persistence.views import Views
-from rotator.ports import Change, Head, Note, Waking
+from rotator.ports import Change, GraceExtended, Head, Note, Waking
 
 Listener = Callable[[Sequence[Mapping[str, Value]]], None]
 
@@ -74,6 +74,9 @@ class SqlLedger(Views, Trail, Sealing):
             for one in notes:
                 if isinstance(one, ProofSeen) and one.code is None:
                     connection.execute(_WELL_AGAIN, {"of": one.provider, "name": one.credential})
+                elif isinstance(one, GraceExtended):
+                    until = rows.micros(one.retire_after)
+                    connection.execute(_LOOK_LATER, {"name": one.credential, "id": one.key_id, "until": until})
                 else:
                     connection.execute(_REPLACING[type(one)], rows.cells_of(one))
 
@@ -169,6 +172,12 @@ _REMEMBER: Final = upsert(tables.meta).on_conflict_do_update(
     index_elements=("name",), set_={"value": upsert(tables.meta).excluded.value}
 )
 _ITSELF: Final = tables.proofs_seen.alias("itself")
+_LOOK_LATER: Final = (
+    update(tables.versions)
+    .where(tables.versions.c.credential == bindparam("name"), tables.versions.c.key_id == bindparam("id"))
+    .values(retire_after=bindparam("until"))
+)
+
 _WELL_AGAIN: Final = delete(tables.proofs_seen).where(
     tables.proofs_seen.c.provider == bindparam("of"),
     exists().where(_ITSELF.c.provider == bindparam("of"), _ITSELF.c.credential == bindparam("name")),

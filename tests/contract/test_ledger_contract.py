@@ -37,7 +37,7 @@ from rotator.model import (
 )
 from rotator.persistence import database
 from rotator.persistence.ledger import SqlLedger
-from rotator.ports import Ledger
+from rotator.ports import GraceExtended, Ledger
 from tests.fakes.memory_ledger import MemoryLedger
 
 NOW = datetime(2026, 11, 24, 14, 1, 7, 123456, tzinfo=UTC)
@@ -310,6 +310,16 @@ def test_sightings_are_kept_until_they_are_forgotten(ledger: Ledger) -> None:
     ledger.forget_sightings(NAME, ["k1", "k3", "no-such"])
     assert [one.key_id for one in ledger.sightings(NAME)] == ["k2"]
     assert len(ledger.sightings("other")) == 1
+
+
+def test_a_grace_is_extended_and_nothing_else_of_the_version_changes(ledger: Ledger) -> None:
+    old, other = version("k1", VersionState.PREVIOUS, tag="t"), version("k2", VersionState.PREVIOUS)
+    ledger.record(event(), state(), old, other, version("k1", VersionState.PREVIOUS, of="other"))
+    later = NOW + timedelta(hours=6)
+    ledger.note(GraceExtended(NAME, "k1", later))
+    tracked = ledger.tracked(NAME)
+    assert tracked is not None
+    assert {one.key_id: one for one in tracked.versions} == {"k1": replace(old, retire_after=later), "k2": other}
 
 
 def test_a_provider_ails_until_one_of_the_ailing_is_proved(ledger: Ledger) -> None:

@@ -29,7 +29,7 @@ from rotator.model import (
 )
 from rotator.outlook import asleep
 from rotator.planner import current_version
-from rotator.ports import Change, Head, Note, Tracked, Waking
+from rotator.ports import Change, GraceExtended, Head, Note, Tracked, Waking
 
 _GONE = (VersionState.RETIRED, VersionState.ABANDONED, VersionState.LEFT)
 _ENDED = (VersionState.RETIRED, VersionState.ABANDONED)
@@ -114,6 +114,9 @@ class MemoryLedger:
                 self.steps.append(one)
             case Sighting():
                 self.seen[one.credential, one.key_id] = one
+            case GraceExtended():
+                before = self.versions[one.credential, one.key_id]
+                self.versions[one.credential, one.key_id] = replace(before, retire_after=one.retire_after)
             case ProofSeen(code=None):
                 if one.credential in self.refused.get(one.provider, {}):
                     del self.refused[one.provider]

@@ -105,6 +105,13 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         tests=("tests/unit/test_when_unused.py",),
     ),
     mutant(
+        "let one that has no end live for ever",
+        "what has no end is ended a lifetime after it was replaced",
+        "drain.py",
+        ("return plus(version.displaced.local.wall, kit.credential.policy.lifetime)", "return None"),
+        tests=("tests/unit/test_when_unused.py",),
+    ),
+    mutant(
         "adopt what is named, whatever it begins with",
         "a key that begins otherwise is somebody else's",
         "adoption.py",

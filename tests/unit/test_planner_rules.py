@@ -241,6 +241,22 @@ RULE_CASES: dict[str, tuple[Credential, Tracked | None, Action, Reason, datetime
         NOW + 23 * HOUR,
         "its grace of 24 h ends",
     ),
+    "a grace is the floor for one that is ended when nobody uses it": (
+        credential(retire=RetireMode.WHEN_UNUSED),
+        tracked(version(), previous()),
+        Action.RETIRE,
+        Reason.GRACE_OVER,
+        NOW + 23 * HOUR,
+        "its grace of 24 h ends; then it is retired as soon as nobody uses it",
+    ),
+    "a grace was extended, since it is used": (
+        credential(retire=RetireMode.WHEN_UNUSED),
+        tracked(version(), previous(grace=30 * HOUR)),
+        Action.RETIRE,
+        Reason.GRACE_OVER,
+        NOW + 29 * HOUR,
+        "its grace is over, and it may still be in use; it is looked at again",
+    ),
     "no grace": (
         credential(grace=timedelta(0)),
         tracked(version(), previous(grace=timedelta(0))),
