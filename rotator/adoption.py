@@ -6,6 +6,9 @@ document with our fields beside it, by the same steps and with the same recovery
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from rotator.candidate import candidate_of
 from rotator.document import certificate_in, client_in, key_in, moment_in, ours_in, provable, value_in
 from rotator.errors import Refused, Unproved
@@ -18,14 +21,16 @@ from rotator.ports import Answer, Issued, Listed, Tracked
 from rotator.proving import control, prove_current, silence
 from rotator.secret import Fields
 from rotator.survey import Scene, read
+from rotator.timing import plus, spell_moment
 
 
-def adopt(kit: Kit, tracked: Tracked, key_id: str | None) -> Rotation:
+def adopt(kit: Kit, tracked: Tracked, key_id: str | None, issued_at: datetime | None = None) -> Rotation:
     """Make the version that consumers read one of ours. key_id: which one it is at the issuer; None: find out.
 
-    tracked: what the ledger knows, with nothing unfinished. Raises Refused when there is nothing to adopt, when it is
-    ours already or does not get a token, and when nobody can tell which one it is (code `which_key`). Stopped anywhere:
-    the next run goes on, or leaves everything as it was.
+    tracked: what the ledger knows, with nothing unfinished. issued_at: when it was made, where neither the issuer nor
+    the document says. Raises Refused when there is nothing to adopt, when it is ours already or does not get a token,
+    when nobody can tell which one it is (code `which_key`), or since when it is valid (`which_window`). Stopped
+    anywhere: the next run goes on, or leaves everything as it was.
     """
     scene = read(kit)
     fields = scene.document.fields
@@ -45,7 +50,7 @@ def adopt(kit: Kit, tracked: Tracked, key_id: str | None) -> Rotation:
     ours = ours_in(kit, fields)
     _see_it_works(kit, ours)
     control(kit, tracked.state, client_in(kit, ours))
-    listed = _which(kit, scene, ours, key_id)
+    listed = _with_window(kit, ours, _which(kit, scene, ours, key_id), issued_at)
     run = begin(kit, scene, Reason.ADOPTED)
     version = candidate_of(run, listed, origin=Origin.ADOPTED)
     event = run.event(EventName.CREDENTIAL_ADOPTED, key_id=version.key_id)
@@ -74,7 +79,7 @@ def _which(kit: Kit, scene: Scene, ours: Fields, key_id: str | None) -> Listed:
     every = {one.key_id: one for one in scene.listing.versions}
     if not (every or key_id or kit.credential.labelled):  # no list: what the document says is all there is
         known = key_in(kit, scene.document.fields) or f"adopted-{scene.document.version}"
-        return Listed(known, None, moment_in(ours, "issued_at"), moment_in(ours, "expires_at"))
+        return Listed(known, None, None, None)
     named = key_id or key_in(kit, scene.document.fields)
     fit = [one for one in every.values() if _other(kit, ours, one) is None]
     if named is not None:
@@ -103,6 +108,36 @@ def _other(kit: Kit, ours: Fields, listed: Listed) -> str | None:
     if listed.certificate is not None and certificate is not None and listed.certificate != certificate:
         return "is another certificate"
     return None
+
+
+def _with_window(kit: Kit, ours: Fields, listed: Listed, issued_at: datetime | None) -> Listed:
+    """Return it with its window as the issuer says it, else the document, else the person.
+
+    Without any it would never be replaced in time. What is made by hand lives as long as its provider says.
+    """
+    name = kit.credential.name
+    made = listed.created_at or moment_in(ours, "issued_at") or issued_at
+    ends = listed.expires_at or moment_in(ours, "expires_at")
+    if made is None and ends is None:
+        raise Refused(
+            f"Neither its issuer nor the document says when the version of {name} was made.",
+            hint=f"Write it there as {kit.field('issued_at')} (RFC 3339, UTC), or adopt it on a terminal, which asks.",
+            code="which_window",
+        )
+    if made is not None and ends is None and kit.credential.by_hand:
+        ends = plus(made, kit.credential.policy.lifetime)
+    now, wrong = kit.clock.now(), None
+    if listed.created_at is None and made is not None and made > now:
+        wrong = f"made at {spell_moment(made)}"
+    elif listed.expires_at is None and ends is not None and ends <= now:
+        wrong = f"ended at {spell_moment(ends)}"
+    if wrong is not None:
+        raise Refused(
+            f"The version of {name} is said to be {wrong}, and yet it works now.",
+            hint="Correct the moment that was given, or the one in the document.",
+            code="which_window",
+        )
+    return replace(listed, created_at=made, expires_at=ends)
 
 
 def _cannot_tell(kit: Kit, why: str, there: list[str]) -> Refused:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Final
+
 from rotator.adoption import adopt as take_over
 from rotator.app import heads, items
 from rotator.app.chainwatch import see_that_change_is_allowed
@@ -13,22 +16,26 @@ from rotator.by_hand import settled
 from rotator.errors import Refused
 from rotator.timing import spell_moment
 
+UNKNOWN_WINDOW: Final = "which_window"
+"""The code of the failure that a person can cure by saying when it was made."""
 
-def adopt(house: House, name: str, key_id: str | None) -> Rotated:
-    """Stage, prove and write down what consumers read. key_id: which it is at the issuer; None: find out.
 
-    Raises UsageFault (2) when several could be it, or the one that was named is not there; Refused, Unproved and what
-    the ports raise otherwise.
+def adopt(house: House, name: str, key_id: str | None, issued_at: datetime | None) -> Rotated:
+    """Stage, prove and write down what consumers read.
+
+    key_id: which it is at the issuer; None: find out. issued_at: when it was made, where nobody else says. Raises
+    UsageFault (2) when several could be it, when the one that was named is not there, and when nobody says since when
+    it is valid; Refused, Unproved and what the ports raise otherwise.
     """
     (credential,) = house.chosen([name])
     see_that_change_is_allowed(house, "adopt")
     house.need_secrets([credential])
     kit, started = house.kit(credential, Use.CHANGE), house.clock.now()
     try:
-        rotation = take_over(kit, settled(kit), key_id)
+        rotation = take_over(kit, settled(kit), key_id, issued_at)
     except Refused as refused:
-        if refused.code == "which_key":
-            raise UsageFault(refused.message, hint=refused.hint) from None
+        if refused.code in ("which_key", UNKNOWN_WINDOW):
+            raise UsageFault(refused.message, hint=refused.hint, code=refused.code) from None
         raise
     heads.publish(house.ledger(), {credential.store: kit.store.staging}, house.clock)
     item = {**items.rotation(name, rotation, credential.path), "started_at": items.moment(started)}

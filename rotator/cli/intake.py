@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rotator.app.usage import UsageFault
+from rotator.cli.asking import typed
 from rotator.cli.following import Hearing, followed
 from rotator.cli.lazy import Command
 from rotator.cli.opening import opened, stoppable
 from rotator.cli.options import name as name_argument
 from rotator.cli.options import talk_of, yes
 from rotator.cli.rotate import rotate_lines
-from rotator.cli.times import When, typed_moment
-from rotator.clock import SystemClock
+from rotator.cli.times import When
 
 if TYPE_CHECKING:
     from rotator.app.rotating import Rotated
@@ -87,12 +87,7 @@ def _asked(question: str, otherwise: str) -> str | None:
 
 
 def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return typed_moment(text, SystemClock().now())
-    except ValueError as error:
-        raise UsageFault(f"{option}: {error}.", hint="Such as 2026-11-24T14:00:00Z, or 2h for two hours ago.") from None
+    return None if text is None else typed(option, text)
 
 
 def _first_line(name: str, source: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -11,12 +12,13 @@ from rotator.adoption import adopt
 from rotator.by_hand import settled
 from rotator.errors import Refused, RotatorError, Unproved
 from rotator.event import EventName
-from rotator.model import Origin, Procedure, Reason, VersionState
+from rotator.model import Origin, Procedure, Reason, Version, VersionState
+from rotator.planner import next_rotation
 from rotator.ports import Listing, Provider
 from rotator.secret import Fields, Secret
 from tests.fakes.memory_issuer import Held
 from tests.fakes.tape import Crash
-from tests.fakes.world import APP, DAY, HOUR, MINUTE, PATH, State, World, credential
+from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, PATH, State, World, credential
 
 
 def found(world: World, *, names_key: bool = False) -> Held:
@@ -29,9 +31,9 @@ def found(world: World, *, names_key: bool = False) -> Held:
     return held
 
 
-def adopted(state: State, key_id: str | None = None) -> None:
+def adopted(state: State, key_id: str | None = None, issued_at: datetime | None = None) -> None:
     kit = state.kit()
-    adopt(kit, settled(kit), key_id)
+    adopt(kit, settled(kit), key_id, issued_at)
 
 
 def test_what_consumers_read_becomes_ours_in_one_write_and_is_replaced_and_ended_like_ours() -> None:
@@ -128,12 +130,57 @@ def test_a_single_slot_is_adopted_without_a_gap() -> None:
     state = world.state()
     held = found(world)
     world.advance(HOUR)
-    adopted(state)
+    adopted(state, issued_at=world.clock.now() - HOUR)
     fields = world.main()
     assert fields is not None and fields.secret("client_secret") == held.value and fields.text("key_id")
     assert world.slot is not None and not world.slot.asked
     rotation = next(iter(state.ledger.rotations.values()))
     assert rotation.reason is Reason.ADOPTED
+
+
+def undated(**more: str) -> tuple[World, State]:
+    """Return a world whose issuer lists nothing, with a secret of somebody in the store and what stands beside it."""
+    world = World(credential(), procedure=Procedure.READ_BACK)
+    state, held = world.state(), world.issuer.foreign(APP)
+    world.store.consumers.write(PATH, Fields({"client_id": APP, "client_secret": held.value, **more}), 0)
+    return world, state
+
+
+def current(state: State) -> Version:
+    (version,) = [one for one in state.ledger.versions.values() if one.state is VersionState.CURRENT]
+    return version
+
+
+def test_a_window_that_nobody_knows_is_asked_for_and_nothing_is_begun_without_it() -> None:
+    world, state = undated()
+    with pytest.raises(Refused, match="Neither its issuer nor the document says") as refused:
+        adopted(state)
+    assert refused.value.code == "which_window" and "issued_at" in refused.value.hint
+    assert not state.ledger.rotations and world.store.consumers.read(PATH).version == 1
+    with pytest.raises(Refused, match="and yet it works now"):
+        adopted(state, issued_at=world.clock.now() + HOUR)
+    made = world.clock.now() - 50 * DAY
+    adopted(state, issued_at=made)
+    assert current(state).created_at == made
+    due = next_rotation(world.credential, state.ledger.tracked(NAME), world.clock.now(), timedelta(0))
+    assert due is not None and due.at == made + 60 * DAY, "30 days before 90 are over"
+
+
+def test_the_document_says_since_when_it_is_valid_and_what_cannot_be_is_refused() -> None:
+    start = World(credential()).clock.now()
+    said = (start - 2 * DAY).isoformat()
+    world, state = undated(issued_at=said)
+    adopted(state, issued_at=world.clock.now())
+    assert current(state).created_at == start - 2 * DAY, "what is written goes before what is said"
+    _, state = undated(issued_at="the day before yesterday")
+    with pytest.raises(Refused, match="Neither"):
+        adopted(state)
+    _, state = undated(expires_at=said)
+    with pytest.raises(Refused, match="is said to be ended at"):
+        adopted(state)
+    _, state = undated(expires_at=(start + 9 * DAY).isoformat())
+    adopted(state)
+    assert current(state).expires_at == start + 9 * DAY
 
 
 class Hinting:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from rotator.app.house import House, Use
 from rotator.sandbox.vendor import Vendor
+from rotator.secret import Fields, Secret
 from tests.e2e.cli_bench import Bench, bench
 from tests.e2e.daemon_bench import service
 
@@ -158,6 +161,21 @@ def test_a_person_is_asked_without_an_echo(vendor: Bench) -> None:
     assert code == 0, drawn
     assert "Secret (nothing is shown)" in drawn
     assert value not in drawn
+
+
+def test_one_in_the_store_is_adopted_once_a_person_has_said_when_it_was_made(vendor: Bench) -> None:
+    value = made(vendor)
+    with House.open(str(vendor.folder / "config.yaml"), environ=dict(os.environ), argv=("rotator", "test")) as house:
+        fields = Fields({"client_id": CLIENT, "client_secret": Secret(value)})
+        house.store("local", Use.CHANGE).consumers.write("partners/netwrix/prod", fields, 0)
+    unheard = vendor.run("adopt", NAME)
+    assert (unheard.code, "on a terminal, which asks" in unheard.err) == (2, True), unheard.err
+    code, drawn = vendor.on_a_terminal("adopt", NAME, typed=[("When was it", "20h\n")])
+    assert code == 0, drawn
+    assert value not in drawn
+    (item,) = vendor.run("status", NAME, "-o", "json").items
+    ends = datetime.fromisoformat(item["current"]["expires_at"])
+    assert timedelta(hours=51) < ends - datetime.now(UTC) < timedelta(hours=52), "72 h, of which 20 are over"
 
 
 def test_what_is_not_text_or_not_there_is_a_fault_of_usage(vendor: Bench) -> None:

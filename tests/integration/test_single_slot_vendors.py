@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rotator.app.adopting import adopt
 from rotator.app.config import load
 from rotator.app.house import House, Use
 from rotator.app.rotating import Wish, rotate
+from rotator.app.usage import UsageFault
 from rotator.clock import SystemClock
 from rotator.errors import Refused
 from rotator.finding import Severity
@@ -171,12 +173,14 @@ def test_what_is_in_the_store_is_adopted_and_replaced_when_asked(tmp_path: Path)
             house.store("local", Use.CHANGE).consumers.write(credential.path, fields, 0)
         before = vendor.value
         with House(load(config), environ={}, argv=("rotator", "test")) as house:
-            found = adopt(house, "shop", None)
+            with pytest.raises(UsageFault, match="says when the version of shop was made"):
+                adopt(house, "shop", None, None)
+            found = adopt(house, "shop", None, house.clock.now() - timedelta(days=1))
             assert (found.exit_status, found.items[0]["outcome"]) == (0, "promoted")
             assert found.items[0]["reason"] == "adopted"
         assert shown(config, "shop") == before and vendor.asked == 0
         with House(load(config), environ={}, argv=("rotator", "test")) as house, pytest.raises(Refused):
-            adopt(house, "shop", None)
+            adopt(house, "shop", None, None)
         found = rotated(config, "shop", now=True)
         assert (found.exit_status, found.items[0]["outcome"]) == (0, "promoted"), found.troubles
         assert shown(config, "shop") == vendor.value != before

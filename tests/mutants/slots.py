@@ -112,6 +112,13 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         tests=("tests/unit/test_when_unused.py",),
     ),
     mutant(
+        "adopt what nobody knows the age of",
+        "a version without a window would never be replaced in time",
+        "adoption.py",
+        ("if made is None and ends is None:", "if False:"),
+        tests=("tests/crash/test_adoption_crashes.py",),
+    ),
+    mutant(
         "adopt what is named, whatever it begins with",
         "a key that begins otherwise is somebody else's",
         "adoption.py",

@@ -87,9 +87,9 @@ def _intake(
         return intake.intake(house, name, given, note=note)
 
 
-def _adopt(house: House, name: str, key_id: str | None) -> Rotated:
+def _adopt(house: House, name: str, key_id: str | None, issued_at: datetime | None) -> Rotated:
     with house.reserved(house.chosen([name])):
-        return adopting.adopt(house, name, key_id)
+        return adopting.adopt(house, name, key_id, issued_at)
 
 
 def _fetch(house: House, name: str, field: str, where: str) -> reading.Fetched:
