@@ -16,7 +16,7 @@ from rotator.app.config.references import Scheme
 from rotator.app.house import House
 from rotator.app.state import Writer
 from rotator.chain import spell_time
-from rotator.errors import Misconfigured, RotatorError
+from rotator.errors import RotatorError
 from rotator.finding import Finding, Severity
 from rotator.kit import Interrupted
 from rotator.ports import Head, Store
@@ -115,12 +115,6 @@ def signer_of(house: House) -> Signer | None:
         return None
     from rotator.exports.signing import Signer, new_key
 
-    if reference.scheme is Scheme.VAULT and reference.store not in house.config.stores:
-        raise Misconfigured(
-            f"audit.signing_key: no store is called {reference.store}.",
-            hint="Name one that stands under `stores`, or use file: or cred:.",
-            code="store_unknown",
-        )
     return Signer(house.resolver.resolve_or_create(reference, new_key).reveal)
 
 

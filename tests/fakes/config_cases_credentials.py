@@ -151,9 +151,9 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
                 f"{AT}.verify: `credential_in` is missing\n"
                 '  Such as request: "GET https://api.example.com/v1/me", credential_in: {header: X-Api-Key}.'
             ),
-            f"{AT}.verify: has no meaning for this kind of proof\n  {OF_A_PROBE}",
-            f"{AT}.verify: has no meaning for this kind of proof\n  {OF_A_PROBE}",
-            f"{AT}.verify.expect: has no meaning for this kind of proof\n  {OF_A_PROBE}",
+            f"{AT}.verify: `token_url` has no meaning for this kind of proof\n  {OF_A_PROBE}",
+            f"{AT}.verify: `scope` has no meaning for this kind of proof\n  {OF_A_PROBE}",
+            f"{AT}.verify.expect: `aud` has no meaning for this kind of proof\n  {OF_A_PROBE}",
             f"{AT}.verify.expect.status: must be HTTP statuses, such as [200, 201]",
         ],
     ),
@@ -171,6 +171,33 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
             f"{AT}.verify.proofs: must be at least 1",
         ],
     ),
+    "a probe that takes a refusal for a success": (
+        document(
+            credentials=credential(
+                "verify: {kind: http_probe, request: GET https://v.example/me, credential_in: {header: X},"
+                " expect: {status: §[200, 401]}}"
+            )
+        ),
+        [f"{AT}.verify.expect.status: 401 says that a key is wrong, so it cannot be a success"],
+    ),
+    "a hook on what belongs to no credential": (
+        document(
+            credentials=credential(
+                "hooks:\n  - {kind: exec, command: [/x], events: §[rotation.parked, daemon.started, audit.checkpoint]}\n"
+                '  - {kind: webhook, url: https://o.example, secret: §"vault:vaul/hooks#key", events: [rotation.parked]}'
+            )
+        ),
+        [
+            (
+                f"{AT}.hooks[0].events: of no credential: daemon.started, audit.checkpoint; a hook never hears of it\n"
+                "  Have them told under `notifications`."
+            ),
+            (
+                f'{AT}.hooks[1].secret: no store is called "vaul". Did you mean "vault"?\n'
+                "  Name one that stands under `stores`, or use env:, file: or cred:."
+            ),
+        ],
+    ),
     "the keys of a probe for a token": (
         document(
             credentials=credential(
@@ -179,11 +206,11 @@ CREDENTIALS: dict[str, tuple[str, list[str]]] = {
         ),
         [
             (
-                f"{AT}.verify: has no meaning for this kind of proof\n"
+                f"{AT}.verify: `request` has no meaning for this kind of proof\n"
                 "  This proof is of kind client_credentials; leave the key out, or say another `verify.kind`."
             ),
             (
-                f"{AT}.verify.expect: has no meaning for this kind of proof\n"
+                f"{AT}.verify.expect: `status` has no meaning for this kind of proof\n"
                 "  This proof is of kind client_credentials; leave the key out, or say another `verify.kind`."
             ),
         ],

@@ -50,6 +50,32 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
         document("state: {url: §'sqlite://'}"),
         ["state.url: must be sqlite:////absolute/path or sqlite:///relative/path"],
     ),
+    "a copy of the record over the state": (
+        document("state: {url: 'sqlite:///a/rotator.db'}", "audit: {mirror: [syslog, §'file:./a/x/../rotator.db']}"),
+        [
+            (
+                "audit.mirror[1]: is the state itself, or lies beside it under its name\n"
+                "  Name a file of its own, such as audit.jsonl."
+            )
+        ],
+    ),
+    "secrets in stores that are not there": (
+        document(
+            "audit: {signing_key: §'vault:vaul/keys#audit'}",
+            "notifications:",
+            "- {kind: webhook, url: 'https://o.example', secret: §'vault:nowhere/keys#hook', events: [rotation.parked]}",
+        ),
+        [
+            (
+                'audit.signing_key: no store is called "vaul". Did you mean "vault"?\n'
+                "  Name one that stands under `stores`, or use env:, file: or cred:."
+            ),
+            (
+                'notifications[0].secret: no store is called "nowhere".\n'
+                "  Name one that stands under `stores`, or use env:, file: or cred:."
+            ),
+        ],
+    ),
     "mode": (document("state: {mode: §passive}"), ["state.mode: must be one of active, observe"]),
     "listen": (
         document("service: {listen: §'0.0.0.0:80'}"),

@@ -193,7 +193,7 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
                 "credentials[0].provider: `client_id` is missing\n"
                 "  Say it here; or, where the vendor gives a new one, in `client_id` of the operation `create`."
             ),
-            "credentials[0].provider: belongs to providers of kind entra\n  v is of kind http; allowed here: use, client_id, with.",
+            "credentials[0].provider: `app_id` belongs to providers of kind entra\n  v is of kind http; allowed here: use, client_id, with.",
             "credentials[0].provider.with.tag: is filled by rotator itself\n  Places to fill: app.",
             "credentials[0].provider.with.region: no operation of v has such a place\n  Places to fill: app.",
             "credentials[0].verify: `token_url` is missing\n  Say where consumers get their tokens.",
@@ -235,7 +235,7 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
         ),
         [
             (
-                "credentials[0].provider: belongs to providers of kind http\n"
+                "credentials[0].provider: `with` belongs to providers of kind http\n"
                 "  contoso is of kind entra; allowed here: use, app_id, object_id, credential."
             ),
         ],
@@ -262,7 +262,7 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             ),
         ),
         [
-            "credentials[0].provider: belongs to providers of kind http\n  m is of kind manual; allowed here: use, client_id.",
+            "credentials[0].provider: `with` belongs to providers of kind http\n  m is of kind manual; allowed here: use, client_id.",
             (
                 "credentials[0].policy.lifetime: nothing is asked of an issuer here\n"
                 "  How long such a version lives is `lifetime` of the provider, or what is said at the intake."
@@ -275,6 +275,53 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
                 "credentials[0].policy.retire: what a person made cannot be removed by rotator\n"
                 "  Say let_expire; or manual, for a person who removes it and says so with `rotator retire`."
             ),
+        ],
+    ),
+    "a person who is asked sooner than what he made is valid": (
+        document(
+            providers=PROVIDERS
+            + "  m: {kind: manual, portal: https://x.example, lifetime: 72h, remind_before: [§100h, §72h, 8h]}\n"
+        ),
+        [
+            "providers.m.remind_before[0]: 100h is not less than the 3d that such a version lives.\n  A fresh one would be due at once. Use less.",
+            "providers.m.remind_before[1]: 3d is not less than the 3d that such a version lives.\n  A fresh one would be due at once. Use less.",
+        ],
+    ),
+    "a policy that a person's hand leaves no room for": (
+        document(
+            providers=PROVIDERS + "  m: {kind: manual, portal: https://x.example, lifetime: 72h}\n",
+            credentials=credential(
+                "provider: {use: m, client_id: c}",
+                PROVED,
+                "policy: {prepare: §1h, window: §{days: mon}, retire: manual}",
+            ),
+        ),
+        [
+            "credentials[0].policy.prepare: has no effect here: a person makes each version, whenever he does\n  Leave it out.",
+            "credentials[0].policy.window: has no effect here: a person makes each version, whenever he does\n  Leave it out.",
+        ],
+    ),
+    "a policy that a single slot leaves no room for": (
+        document(
+            providers=PROVIDERS
+            + """\
+  v:
+    kind: http
+    base_url: https://v.example/api
+    auth: {method: none}
+    slots: {live: 1}
+    operations:
+      regenerate: {request: "POST /regenerate", secret: /s}
+""",
+            credentials=credential(
+                "provider: {use: v, client_id: c}",
+                PROVED,
+                "policy: {prepare: §1h, window: {days: mon}, retire: §let_expire}",
+            ),
+        ),
+        [
+            "credentials[0].policy.prepare: has no effect here: a new version ends the one before at once\n  Leave it out.",
+            "credentials[0].policy.retire: has no effect here: a new version ends the one before at once\n  Leave it out.",
         ],
     ),
     "a realm of Keycloak": (
@@ -295,7 +342,7 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
         ),
         [
             "credentials[0].provider: `client` is missing\n  Say the clientId of the client in the realm.",
-            "credentials[0].provider: belongs to providers of kind manual\n  k is of kind keycloak; allowed here: use, client.",
+            "credentials[0].provider: `client_id` belongs to providers of kind manual\n  k is of kind keycloak; allowed here: use, client.",
         ],
     ),
     "a server that registers clients": (
@@ -305,7 +352,7 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
         ),
         [
             "providers.k.registration_url: must be an https URL",
-            "credentials[0].provider: belongs to providers of kind keycloak\n  k is of kind dynamic_registration; allowed here: use, metadata.",
+            "credentials[0].provider: `client` belongs to providers of kind keycloak\n  k is of kind dynamic_registration; allowed here: use, metadata.",
             "credentials[0].verify: `token_url` is missing\n  Say where consumers get their tokens.",
         ],
     ),

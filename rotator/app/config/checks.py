@@ -212,7 +212,7 @@ def _of_another_kind(entry: Entry, provider: ProviderPlace, kind: str | None) ->
     hint = f"{provider.use} is of kind {kind}; allowed here: use, {', '.join(_KEYS_OF_KIND[kind])}."
     for key, of in others.items():
         if entry.says(("provider", key)):
-            yield entry.fault(("provider", key), f"belongs to providers of kind {of}", hint, at_key=True)
+            yield entry.fault(("provider", key), f"`{key}` belongs to providers of kind {of}", hint, at_key=True)
 
 
 _KEYS_OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
@@ -336,7 +336,7 @@ def _keys_of_other_proofs(entry: Entry, verify: Verify) -> Iterator[Pending]:
     for path in paths:
         if entry.says(path):
             hint = f"This proof is of kind {verify.kind.value}; leave the key out, or say another `verify.kind`."
-            yield entry.fault(path, "has no meaning for this kind of proof", hint, at_key=True)
+            yield entry.fault(path, f"`{path[-1]}` has no meaning for this kind of proof", hint, at_key=True)
     for key in _OF_PROBES if probing else ():
         if getattr(verify, key) is None and entry.sound.knows(("verify", key)):
             hint = 'Such as request: "GET https://api.example.com/v1/me", credential_in: {header: X-Api-Key}.'

@@ -28,6 +28,7 @@ from rotator.app.config.parts import Section
 from rotator.app.config.references import Reference, Resolver
 from rotator.app.config.schema import Credential, File, IncludedFile
 from rotator.app.config.source import Entry, Pending, Sound, Source, entries, included, placed, read, without
+from rotator.app.config.unheeded import unheeded
 from rotator.app.config.yaml import find_text
 from rotator.errors import Misconfigured
 from rotator.secret import Secret
@@ -104,6 +105,7 @@ def load(path: Path) -> Loaded:
         known = _known(main, file)
         _check_entries(known, found, pending)
     pending.extend(across(known, found))
+    pending.extend(unheeded(known, file, found))
     if pending:
         faults.extend(placed(pending))
     if faults or file is None:

@@ -68,6 +68,12 @@ def _statuses(found: object) -> tuple[int, ...]:
     return tuple(listed)
 
 
+def _successes(found: object) -> tuple[int, ...]:
+    if 401 in (statuses := _statuses(found)):
+        raise Wrong("401 says that a key is wrong, so it cannot be a success")
+    return statuses
+
+
 def _error_status(found: object) -> int:
     if type(found) is not int or not 300 <= found <= 599:
         raise Wrong("must be an HTTP status of an error, such as 422")
@@ -122,6 +128,9 @@ PointerText = Annotated[Place, Parsed(_pointer, _POINTER_SCHEMA)]
 NextPage = Annotated[Place | Literal["link"], Parsed(_next_page, word("a JSON pointer, or link"))]
 Statuses = Annotated[
     tuple[int, ...], Parsed(_statuses, {"anyOf": [_STATUS, {"type": "array", "items": _STATUS, "minItems": 1}]})
+]
+Successes = Annotated[
+    tuple[int, ...], Parsed(_successes, {"anyOf": [_STATUS, {"type": "array", "items": _STATUS, "minItems": 1}]})
 ]
 RequestLine = Annotated[
     Line,

@@ -26,7 +26,7 @@ from rotator.app.config.parts import (
     TokenType,
     Truth,
 )
-from rotator.app.config.requests import HeaderName, ProbeLine, Statuses
+from rotator.app.config.requests import HeaderName, ProbeLine, Successes
 from rotator.app.config.values import Wrong
 
 
@@ -84,7 +84,7 @@ class Expect(Section):
     """The token type of the answer."""
     refresh_token: Literal["present", "works"] | None = None
     """Whether a refresh token must come with it, or must work as well."""
-    status: Statuses | None = None
+    status: Successes | None = None
     """http_probe: the statuses of success; [200] when it is not said."""
     signature: Annotated[Signature, Parsed(_signature, _SIGNATURE_SCHEMA)] | None = None
     """How the signature is checked; jwks for entra when it is not said."""
