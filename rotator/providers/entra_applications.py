@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _READ = Doing("read the application")
 _SELECT = ("id", "appId", "signInAudience")
-_SPREADING = timedelta(minutes=2)  # so long Graph may call a secret unknown that it has just made
+SPREADING = timedelta(minutes=2)  # so long Graph may call a secret unknown that it has just made
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Applications:
         """Say whether it was made so lately that Graph need not know it everywhere."""
         at = self._fresh.get(key_id)
         since = elapsed(at, self._clock.instant()) if at else None
-        return since is not None and since < _SPREADING
+        return since is not None and since < SPREADING
 
 
 def named(application: str) -> str:

@@ -19,7 +19,7 @@ from rotator.clock import Clock
 from rotator.errors import Busy, OutcomeUnknown, RotatorError, Transient
 from rotator.ports import Issued, Listed, Listing, Retired
 from rotator.providers.entra_answers import Reply, listed, moment
-from rotator.providers.entra_applications import Application, Applications, disagreement
+from rotator.providers.entra_applications import SPREADING, Application, Applications, disagreement
 from rotator.providers.entra_errors import Doing
 from rotator.providers.entra_graph import Graph
 from rotator.providers.entra_keys import Pair, holder_of, listed_key, make_pair
@@ -181,7 +181,7 @@ class Certificates:
         """Return what two reads agree on, some time apart: what a stale one lacks would be removed.
 
         Graph knows no condition for such a write; its reads were seen to lag by seconds. Raises Busy when the call has
-        not that much time left.
+        not that much time left, and Transient when they disagree, or both lack what consumers have just got.
         """
         _, first = await self._read(graph)
         wait = self._settings.agreement.total_seconds()
@@ -189,13 +189,21 @@ class Certificates:
             raise Busy("Graph is slow just now.", hint="The next run tries again; nothing was sent.")
         await asyncio.sleep(wait)
         _, second = await self._read(graph)
-        if {item["keyId"] for item in first} != {item["keyId"] for item in second}:
+        if {item["keyId"] for item in first} != {item["keyId"] for item in second} or self._lacks_the_newest(
+            graph, second
+        ):
             raise Transient(
                 "Graph's servers do not agree which certificates the application has.",
                 hint="Nothing was sent; the next run tries again.",
                 code="replication_lag",
             )
         return second
+
+    def _lacks_the_newest(self, graph: Graph, items: list[dict[str, Any]]) -> bool:
+        """Say whether what consumers read is not listed, and so new that this is no sign of its end."""
+        if self._holder is None or any(self._holder.is_of(item) for item in items):
+            return False
+        return self._now(graph) - self._holder.since < SPREADING
 
     async def _seen(self, graph: Graph, tag: str) -> tuple[Listed, Reply] | None:
         """Return the certificate with this label as soon as it is listed; None when that takes too long."""

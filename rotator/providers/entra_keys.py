@@ -90,10 +90,11 @@ def listed_key(item: object) -> Listed | None:
 
 
 class Holder:
-    """Who has the key of a certificate."""
+    """Who has the key of a certificate. since: the beginning of its validity; ours was made then."""
 
     def __init__(self, certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> None:
         self._certificate, self._key = certificate, key
+        self.since = certificate.not_valid_before_utc
         # SHA-1 is how Entra names a certificate (RFC 7515 section 4.1.7); it protects nothing here.
         self._print = certificate.fingerprint(hashes.SHA1())  # noqa: S303
 

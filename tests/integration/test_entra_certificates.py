@@ -126,13 +126,14 @@ def test_what_cannot_sign_is_not_asked_to_and_the_certificate_is_added_all_the_s
     bench: EntraBench, why: str
 ) -> None:
     issued, theirs = first(bench), foreign(bench)
-    if why == "gone":
-        bench.sandbox.keys.remove(APP, issued.version.key_id)
-    elif why == "expired":
+    if why in ("gone", "expired"):
         now = bench.sandbox.directory.now()
-        pair = make_pair("old", "x/y/z", now - timedelta(days=2), now - timedelta(days=1))
-        bench.sandbox.keys.put(APP, WrittenKey(None, pair.certificate, "old"))
+        end = now - timedelta(days=1) if why == "expired" else now + DAYS
+        pair = make_pair("old", "x/y/z", now - timedelta(days=2), end)
+        put = bench.sandbox.keys.put(APP, WrittenKey(None, pair.certificate, "old"))
         hold(bench, pair.values)
+        if why == "gone":
+            bench.sandbox.keys.remove(APP, put.key_id)
     elif why == "garbage":
         hold(bench, Fields({"certificate": "no", "private_key": "no"}))
     else:
@@ -269,6 +270,26 @@ def test_a_certificate_that_was_just_made_and_is_not_listed_yet_is_not_taken_for
     assert caught.value.code == "replication_lag" and second.version.key_id in live(bench)
 
 
+@pytest.mark.parametrize("act", ["create", "retire"])
+def test_the_one_that_consumers_have_just_got_is_not_written_away_by_lists_that_lack_it(
+    bench: EntraBench, act: str
+) -> None:
+    theirs, issued = foreign(bench), first(bench)
+    dumped = bench.sandbox.keys.dump()  # theirs was there long before
+    past = dumped[0] | {"created_at": (bench.sandbox.directory.now() - DAYS).isoformat()}
+    bench.sandbox.keys.load([past, *dumped[1:]])
+    bench.sandbox.set_weather(Weather.calm().but(stale_list=timedelta(hours=1)))
+    before, provider = live(bench), bench.another()
+    provider.prove_with(lambda _: issued.values)
+    with pytest.raises(Transient) as caught:
+        if act == "create":
+            provider.create(NAMED, f"{TAG}2", DAYS)
+        else:
+            provider.retire(NAMED, theirs.key_id)
+    provider.close()
+    assert caught.value.code == "replication_lag" and live(bench) == before
+
+
 def test_before_all_are_written_two_reads_must_agree_that_are_further_apart_than_reads_lag(bench: EntraBench) -> None:
     lag, apart = timedelta(seconds=1), timedelta(seconds=1.1)
     bench.sandbox.set_weather(Weather.calm().but(stale_list=lag))
@@ -351,6 +372,7 @@ def test_on_the_worst_days_no_certificate_of_others_goes_and_none_of_ours_is_wit
     provider, clock = bench.another(agreement=timedelta(seconds=0.2), deadline=timedelta(seconds=4)), SystemClock()
     theirs = {foreign(bench, f"person {number}").key_id for number in range(3)}
     shown: Fields | None = None
+    current: str | None = None
     provider.prove_with(lambda _: shown)
     clock.wait(timedelta(seconds=0.2))
     bench.sandbox.set_weather(Weather.nasty(scale=0.01))
@@ -360,12 +382,15 @@ def test_on_the_worst_days_no_certificate_of_others_goes_and_none_of_ours_is_wit
         before = len(seen(bench))
         try:
             issued = provider.create(NAMED, tag, DAYS)
-            made, shown = made + 1, issued.values if number % 3 else None
-            provider.retire(NAMED, issued.version.key_id)
+            made, ending = made + 1, issued.version.key_id
+            if number % 3:
+                shown, current, ending = issued.values, ending, current or ""
+            if ending:
+                provider.retire(NAMED, ending)
         except RotatorError as error:
             assert error.message and error.hint
         sent = max(sent, len(seen(bench)) - before)
-        assert theirs <= live(bench)
+        assert theirs | ({current} if current else set()) <= live(bench)
     provider.close()
     assert made >= 4, "the weather let nothing through"
     assert sent <= 4, "a create and a retire are two writes, or four where proofs were refused"
