@@ -301,7 +301,7 @@ def lost_before_staged(kit: Kit) -> Refused:
 
 def too_short(run: Run) -> Unproved | None:
     """Return the error for a version that would be due for rotation as soon as it is promoted; None when it is not."""
-    policy, version = run.kit.credential.policy, run.candidate()
+    policy, version = run.kit.credential.policy, run.version()
     if version is None or version.expires_at is None or version.created_at is None:
         return None
     if version.origin is Origin.ADOPTED:  # it is replaced as soon as it is ours

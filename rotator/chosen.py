@@ -18,13 +18,13 @@ from rotator.candidate import (
     row_of_staged,
     too_many,
 )
-from rotator.document import client_in, contents
+from rotator.document import contents
 from rotator.errors import OutcomeUnknown, RotatorError, Transient
 from rotator.event import EventName, Outcome
 from rotator.kit import carry_out, same_call, settled
 from rotator.model import Act, Phase
 from rotator.ports import Answer, Issued, Listed
-from rotator.promotion import staged_values
+from rotator.promotion import TAKEN, says, shown_in, staged_values
 from rotator.run import Run
 from rotator.secret import Fields, Secret
 from rotator.staging import Stage
@@ -120,10 +120,32 @@ def _refused(run: Run, refused: RotatorError, values: Fields) -> None:
     kit, unclear = run.kit, [one for one in run.unsettled() if one.act is Act.CREATE]
     if unclear:
         run.claim.pause(kit.credential.policy.quarantine)
-        if kit.prover.prove(client_in(kit, values), values, kit.clock.now()).answer is Answer.PROVED:
+        if (how := _was_set(run, values)) is not None:
             event = run.event(EventName.VERSION_CREATED, key_id=run.rotation.key_id, outcome=Outcome.SUCCEEDED)
-            told = replace(event, detail="resolved: the token endpoint takes it")
+            told = replace(event, detail=f"resolved: {how}")
             kit.ledger.record(told, *(settled(one) for one in unclear), run.put(phase=Phase.STAGED))
             return
         run.settle(Outcome.REFUSED, "the token endpoint does not take it")
     run.give_up(refused)
+
+
+def _was_set(run: Run, values: Fields) -> str | None:
+    """Return how it is known that the issuer has our value; None when it has not.
+
+    Given up, the value is gone for good. So it is kept while nothing is known (Transient is raised then), and where
+    what consumers read is refused as well: a new value may take longer to be known everywhere than an old one to end.
+    """
+    kit = run.kit
+    if (ours := says(run, values)) in TAKEN:
+        return "the token endpoint takes it"
+    shown = shown_in(run, kit.store.consumers.read(kit.credential.path).fields)
+    theirs = says(run, shown) if shown is not None else Answer.PROVED
+    if theirs in TAKEN:
+        return None
+    if Answer.SILENT in (ours, theirs):
+        raise Transient(
+            f"Whether the issuer of {kit.credential.name} has the new value is unknown: the token endpoint is silent.",
+            hint="The value is kept in the staging area; the next run sets it again.",
+            code="set_unanswered",
+        )
+    return "the token endpoint takes neither it nor the one before"

@@ -39,6 +39,9 @@ from rotator.timing import plus, spell_moment
 _AS_IT_IS: Final = (Reason.REVERTED, Reason.ADOPTED)
 """Rotations that show a value which is there already, however old it is."""
 
+TAKEN: Final = (Answer.PROVED, Answer.UNFIT)
+"""What the token endpoint says of a value that the issuer has; whether its token is as promised is another matter."""
+
 PROOF_HOLDS: Final = timedelta(seconds=60)
 """So long after its last proof a value may be shown."""
 
@@ -75,7 +78,7 @@ def hindrance(run: Run, document: Snapshot) -> RotatorError | None:
         return changed or faded(run, run.claim.document.values)
     if changed is None:
         return None
-    ours, theirs = _works(run, run.claim.document.values), _works(run, document.fields, theirs=True)
+    ours, theirs = says(run, run.claim.document.values), says(run, shown_in(run, document.fields))
     if theirs is Answer.PROVED:
         return changed
     if ours is not Answer.PROVED:
@@ -89,9 +92,14 @@ def hindrance(run: Run, document: Snapshot) -> RotatorError | None:
     return None
 
 
-def _works(run: Run, fields: Fields | None, *, theirs: bool = False) -> Answer:
+def shown_in(run: Run, document: Fields | None) -> Fields | None:
+    """Return our fields of what consumers read."""
+    return None if document is None else ours_in(run.kit, document)
+
+
+def says(run: Run, values: Fields | None) -> Answer:
+    """Ask the token endpoint once, and return what it says of a value; what is no value is refused."""
     kit = run.kit
-    values = ours_in(kit, fields) if theirs and fields is not None else fields
     if values is None or value_in(kit, values) is None:
         return Answer.REFUSED
     return kit.prover.prove(client_in(kit, values), values, kit.clock.now()).answer
@@ -119,7 +127,7 @@ def announce_and_prove(run: Run, document: Snapshot) -> Fields | None:
     try:
         _see_that_it_is_another_value(run, document, values)
         if run.rotation.procedure.single_slot:
-            said = _works(run, values)
+            said = says(run, values)
             run.kit.tell("promote", "tell", f"by necessity; one quick proof said: {said.value}")
         else:
             run.proof = _fresh_proof(run, values)
@@ -243,7 +251,8 @@ def promoted(run: Run, written: Snapshot) -> None:
     run.put(store_version=written.version, error=None)
     if single:
         gap = _gap(run)
-        kit.ledger.record(replace(event, detail=gap), run.put(phase=Phase.SHOWN), *changes)
+        shown = run.put(phase=Phase.SHOWN, base_version=written.version)  # what may be shown next is laid over our own
+        kit.ledger.record(replace(event, detail=gap), shown, *changes)
         return
     run.finish(RotationOutcome.PROMOTED, *changes, phase=Phase.PROMOTED, first=event)
     run.claim.release(previous=tuple(one for one in run.claim.document.previous if one.key_id != current.key_id))

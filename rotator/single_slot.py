@@ -28,14 +28,15 @@ from rotator.candidate import (
     see_it_there,
     staged,
     too_many,
+    too_short,
     validity,
 )
 from rotator.clock import elapsed
-from rotator.document import client_in, contents, ours_in
+from rotator.document import client_in, contents, value_in
 from rotator.errors import Broken, Denied, OutcomeUnknown, Refused, RotatorError, Transient, Unproved
-from rotator.event import EventName, Outcome
+from rotator.event import Event, EventName, Outcome
 from rotator.finding import Severity
-from rotator.kit import carry_out, settled
+from rotator.kit import Kit, carry_out, settled
 from rotator.model import (
     Act,
     Intent,
@@ -45,17 +46,62 @@ from rotator.model import (
     RotationOutcome,
     Trouble,
 )
-from rotator.ports import Issued
-from rotator.promotion import staged_values
+from rotator.ports import Answer, Change, Issued, Verdict
+from rotator.promotion import TAKEN, says, shown_in, staged_values
 from rotator.proving import prove_until
 from rotator.run import Run
 from rotator.secret import Fields, Secret
-from rotator.timing import spell
+from rotator.timing import FAR_PAST, spell
 
 UNREADABLE: Final = "unreadable"
 """What an issuer's error is called when it has no value, or none that could be used."""
 
 _NOTHING: Final = timedelta(0)
+
+# ----------------------------------------------------------------------------------------------------------- beforehand
+
+
+def see_it_may_end(kit: Kit, procedure: Procedure, verdict: Verdict) -> None:
+    """See, before the only version is ended, that the next one could be proved.
+
+    verdict: what the token endpoint said of the one in use. Raises Unproved when its token is not as promised: the next
+    one's would not be either, and nothing could be taken back.
+    """
+    if procedure.single_slot and verdict.answer is Answer.UNFIT:
+        name = kit.credential.name
+        raise Unproved(
+            f"The token of the secret of {name} in use is not as promised, and the next one's would not be: "
+            f"{verdict.message}",
+            hint="Nothing was changed. Mend it at the issuer, or what `verify.expect` asks for. "
+            f"To end that secret all the same: rotator rotate --now --emergency {name}",
+            code=verdict.code,
+        )
+
+
+def _unreadable(run: Run) -> Refused | None:
+    """Return the error for an issuer that does not show what is in use: a lost answer would be a lost value.
+
+    None when it does, when somebody has accepted that, or when what consumers read is dead anyway.
+    """
+    kit, shown = run.kit, _shown(run)
+    name, accepted = kit.credential.name, kit.credential.policy.accept_gap or run.rotation.emergency
+    # Where each answer brings what the next request needs, none is asked for without cause.
+    if run.rotation.procedure is not Procedure.READ_BACK or accepted or shown is None or kit.keeping is not None:
+        return None
+    try:
+        found = _read(run)
+    except Refused as refused:
+        return refused
+    same = found is not None and found.values.secret("client_secret") == value_in(kit, shown)
+    if same or says(run, shown) not in TAKEN:
+        return None
+    return Refused(
+        f"The issuer of {name} does not show the secret in use, so a new one could be lost with the answer.",
+        hint="Nothing was changed. Look at what `read` leads to, and at what rotator may read; "
+        f"or say `accept_gap: true` in the policy of {name}.",
+        code="not_shown",
+    )
+
 
 # ---------------------------------------------------------------------------------------------------------- regenerate
 
@@ -69,9 +115,9 @@ def regenerate(run: Run) -> None:
     kit, credential = run.kit, run.kit.credential
     if run.rotation.reason is Reason.REFUSED and run.rotation.attempt == 0 and _found_another(run):
         return
-    excess = too_many(kit)
-    if excess is not None:
-        run.give_up(excess)
+    hindered = too_many(kit) or (_unreadable(run) if run.rotation.attempt == 0 else None)
+    if hindered is not None:
+        run.give_up(hindered)
         return
     if run.rotation.procedure is Procedure.BLIND:
         _rehearse(run)
@@ -124,7 +170,12 @@ def _made_and_kept(run: Run, tag: str) -> Issued:
 
 
 def _named(run: Run, issued: Issued) -> Issued:
-    key_id = issued.version.key_id or run.own_key_id(run.rotation.attempt)
+    """Return it under a key id that no other version of ours has: the issuer's own may be that of its slot."""
+    key_id, known = issued.version.key_id, run.kit.ledger.known_key_ids(run.kit.credential.name, FAR_PAST)
+    if not key_id or key_id in known:
+        key_id = run.own_key_id(run.rotation.attempt)
+    while key_id in known:  # read back, and not the value that this attempt brought
+        key_id = f"{key_id}-read"
     return replace(issued, version=replace(issued.version, key_id=key_id, tag=run.rotation.tag))
 
 
@@ -175,7 +226,7 @@ def find_out(run: Run) -> None:
         if run.rotation.procedure is Procedure.READ_BACK and _found_another(run):
             return
         again = run.rotation.procedure is Procedure.READ_BACK
-        run.settle(Outcome.REFUSED, "the issuer has the value of before" if again else "nobody has its value")
+        run.settle(Outcome.REFUSED, "the issuer shows no other that works" if again else "nobody has its value")
         run.unanswered += any(one.outcome is Outcome.UNKNOWN for one in unclear)
         if run.unanswered > 1:
             raise Transient(
@@ -195,26 +246,14 @@ def _wait_out(run: Run, unclear: list[Intent]) -> None:
         run.claim.pause(left)
 
 
-def _found_another(run: Run) -> bool:
+def _found_another(run: Run, looks: int = 1) -> bool:
     """Take what the issuer shows, when consumers read another value: then say so. Only where it can be read again."""
-    if run.rotation.procedure is not Procedure.READ_BACK:
-        return False
-    kit = run.kit
-    run.claim.renew()
-    try:
-        found = kit.slot.read(kit.credential.application)
-    except Refused as nothing:
-        if nothing.code != UNREADABLE:
-            raise
-        return False
-    _remember(run, found)
-    if found.values.secret("client_secret") == _shown(run):
+    kit, found = run.kit, _another(run, looks)
+    if found is None:
         return False
     attempt = run.rotation.attempt or 1
     run.put(attempt=attempt, tag=kit.tag(run.rotation.id, attempt))
     issued = _named(run, found)
-    if issued.version.key_id in {one.key_id for one in run.tracked().versions}:  # another value under a known id
-        issued = replace(issued, version=replace(issued.version, key_id=f"{run.own_key_id(attempt)}-read"))
     with run.step("stage") as words:
         run.put(key_id=issued.version.key_id)
         run.issued = issued
@@ -224,6 +263,46 @@ def _found_another(run: Run) -> bool:
     return True
 
 
+def _another(run: Run, looks: int) -> Issued | None:
+    """Return what the issuer shows, if that is another value than consumers read, and to be believed.
+
+    looks: how often, a quarantine apart, before one that is not is left.
+    """
+    if run.rotation.procedure is not Procedure.READ_BACK:
+        return None
+    kit = run.kit
+    for looks_left in reversed(range(looks)):
+        run.claim.renew()
+        found, shown = _read(run), _shown(run)
+        if found is None or found.values.secret("client_secret") == value_in(kit, shown):
+            return None
+        if _to_be_believed(run, found, shown):
+            return found
+        kit.tell("regenerate", "tell", "the issuer shows another value, which does not work")
+        if looks_left:
+            run.claim.pause(kit.credential.policy.quarantine)
+    return None
+
+
+def _read(run: Run) -> Issued | None:
+    """Return what the issuer shows; None when there is no value in it that could be used."""
+    kit = run.kit
+    try:
+        found = kit.slot.read(kit.credential.application)
+    except Refused as nothing:
+        if nothing.code != UNREADABLE:
+            raise
+        return None
+    _remember(run, found)
+    return found
+
+
+def _to_be_believed(run: Run, found: Issued, shown: Fields | None) -> bool:
+    """Say whether what was read is the value in use. It may be a mask, or older than the last change."""
+    said = says(run, found.values.merged({"client_id": found.client_id or run.kit.credential.client_id}))
+    return said in TAKEN or (said is Answer.SILENT and says(run, shown) not in TAKEN)
+
+
 def _remember(run: Run, found: Issued) -> None:
     """Keep what came with the answer, where it is another than before: what was kept is of no use any more."""
     kept = run.claim.document.keepsakes
@@ -231,10 +310,8 @@ def _remember(run: Run, found: Issued) -> None:
         run.claim.publish(keepsakes=(*kept[:-1], (kept[-1][0], found.keepsake)))
 
 
-def _shown(run: Run) -> Secret | None:
-    kit = run.kit
-    fields = kit.store.consumers.read(kit.credential.path).fields
-    return None if fields is None else ours_in(kit, fields).secret("client_secret")
+def _shown(run: Run) -> Fields | None:
+    return shown_in(run, run.kit.store.consumers.read(run.kit.credential.path).fields)
 
 
 # -------------------------------------------------------------------------------------------------------------- settle
@@ -258,20 +335,24 @@ def settle(run: Run) -> None:
             _end_unproved(run, failure)
             return
     with run.step("settle") as words:
-        if _replaced_there(run):
+        if _replaced_there(run, looks=2):
             words.append("the issuer has another value by now, which is shown next")
             return
         event = run.event(EventName.VERSION_PROVED, key_id=run.rotation.key_id, detail=proof.sentence)
         state = replace(run.tracked().state, proved_at=kit.clock.now())
         run.put(proofs=proof.proofs)
+        if (shortfall := too_short(run)) is not None:
+            words.append(shortfall.message)
+            _end_parked(run, _not_again(run, shortfall), event, state)
+            return
         run.finish(RotationOutcome.PROMOTED, state, phase=Phase.PROMOTED, first=event)
         run.claim.release()
         words.append("done")
 
 
-def _replaced_there(run: Run) -> bool:
+def _replaced_there(run: Run, looks: int = 1) -> bool:
     """Stage what the issuer has, when that is not what consumers read: a late request, or a person, replaced it."""
-    if not _found_another(run):
+    if not _found_another(run, looks):
         return False
     event = run.event(EventName.DRIFT_FOUND, key_id=run.rotation.key_id, detail="the issuer has another value by now")
     run.kit.ledger.record(event)
@@ -279,14 +360,31 @@ def _replaced_there(run: Run) -> bool:
 
 
 def _end_unproved(run: Run, failure: Unproved) -> None:
+    """End with a value that does not pass and that consumers read. A person is told which of the two works."""
     kit, name = run.kit, run.kit.credential.name
-    run.trouble = Broken(
-        f"{failure.message} Consumers read it all the same: the one before ended when it was made.",
-        hint=f"Mend it at the issuer and see: rotator verify {name}; then: rotator resume {name}",
-        code=failure.code,
+    why, hint = "the one before ended when it was made", f"Mend it at the issuer and see: rotator verify {name}"
+    before = run.claim.document.base_version
+    fields = kit.store.consumers.read(kit.credential.path, before).fields if before else None
+    if says(run, shown_in(run, fields)) is Answer.PROVED:
+        why = f"the one before works still, in version {before} of {kit.credential.path}"
+        hint = f"The issuer did not do what it said. Put version {before} back in the store, or mend it at the issuer"
+    message = f"{failure.message.rstrip('.')}. Consumers read it all the same: {why}."
+    trouble = Broken(message, hint=f"{hint}; then: rotator resume {name}", code=failure.code)
+    event = run.event(EventName.VERSION_PROVED, key_id=run.rotation.key_id, outcome=Outcome.REFUSED)
+    _end_parked(run, trouble, replace(event, detail=failure.message))
+
+
+def _not_again(run: Run, shortfall: Unproved) -> Broken:
+    """Return the error for a value that is due to be replaced as soon as it is there: each time there is a gap."""
+    return Broken(
+        f"{shortfall.message} Consumers read it, and it works; to replace it now would leave them without one again.",
+        hint=f"{shortfall.hint} Then: rotator resume {run.kit.credential.name}",
+        code=shortfall.code,
     )
-    trouble = Trouble(run.trouble.code, run.trouble.message, run.trouble.hint, kit.clock.now())
-    run.finish(RotationOutcome.PARKED, phase=Phase.PROMOTED, first=None)
-    kit.ledger.record(run.event(EventName.VERSION_PROVED, outcome=Outcome.REFUSED, detail=failure.message),
-                      run.put(error=trouble))  # fmt: skip
+
+
+def _end_parked(run: Run, trouble: Broken, event: Event, *changes: Change) -> None:
+    run.trouble = trouble
+    run.put(error=Trouble(trouble.code, trouble.message, trouble.hint, run.kit.clock.now()))
+    run.finish(RotationOutcome.PARKED, *changes, phase=Phase.PROMOTED, first=event)
     run.claim.release()

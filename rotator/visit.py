@@ -39,12 +39,13 @@ from rotator.model import (
     VersionState,
 )
 from rotator.outlook import heartbeat_at
-from rotator.planner import begins_at, must_ask, next_rotation, prepared_until, retirements
+from rotator.planner import begins_at, must_ask, next_rotation, prepared_until, procedure_of, retirements
 from rotator.ports import Answer, Tracked, Verdict
 from rotator.proving import control, prove_current, silence
 from rotator.recovery import resume
 from rotator.run import Run
 from rotator.secret import Fields
+from rotator.single_slot import see_it_may_end
 from rotator.staging import erase_remains
 from rotator.survey import Scene, read, reconcile
 from rotator.sweeping import sight, sweep
@@ -259,7 +260,7 @@ class Visit:
             scene.require_time()
         request = tracked.request if reason is Reason.REQUESTED else None
         self.reason = reason.value
-        self._baseline(tracked, scene)
+        self._baseline(tracked, scene, hurry=request is not None and request.emergency)
         on_behalf = kit if request is None else replace(kit, actor=request.actor)
         run = begin(on_behalf, scene, reason, request=request)
         run.put(promote_at=None if reason is Reason.REFUSED else later)
@@ -304,8 +305,11 @@ class Visit:
             hint="Remove one that is not used at the issuer, then try again.",
         )
 
-    def _baseline(self, tracked: Tracked, scene: Scene) -> None:
-        """See that the token endpoint can say both yes and no, before anything is made that it is to judge."""
+    def _baseline(self, tracked: Tracked, scene: Scene, *, hurry: bool) -> None:
+        """See that the token endpoint can say both yes and no, before anything is made that it is to judge.
+
+        hurry: the version in use is to end, whatever becomes of the next one.
+        """
         kit, fields = self.kit, scene.document.fields
         kit.tell("baseline", "begin", "")
         client_id, words = tracked.state.client_id or kit.credential.client_id, "nothing is in use yet"
@@ -321,6 +325,8 @@ class Visit:
                     hint=f"It is asked again; without waiting: rotator rotate {kit.credential.name}",
                 )
             words = _BASELINE[verdict.answer]
+            if not hurry:
+                see_it_may_end(kit, procedure_of(kit.credential, tracked), verdict)
         plan = kit.credential.proof
         if (client_id or not plan.names_client) and plan.negative_control:
             control(kit, tracked.state, client_id)

@@ -19,7 +19,7 @@ from rotator.model import Procedure
 from rotator.ports import Issued, Listing, Retired
 from rotator.providers.described_asking import Asking, given
 from rotator.providers.described_errors import Doing
-from rotator.providers.described_settings import SingleSlot
+from rotator.providers.described_settings import Create, SingleSlot
 from rotator.providers.described_wire import Wire
 from rotator.secret import Secret
 from rotator.wire.vocabulary import Alphabet
@@ -59,7 +59,7 @@ class DescribedSlot(Asking):
 
     def set(self, application: str, tag: str, value: Secret, lifetime: timedelta) -> Issued:
         """Replace the value by ours. Repeatable with the same value."""
-        how = self._single.change
+        how = self._changed_by(Procedure.CHOSEN)
         values = {**given(application), **self._asked_for(tag, lifetime), "value": value.reveal()}
         with self._one_at_a_time(application):
             reply = self._asked(how.call, values, _SET)
@@ -67,7 +67,8 @@ class DescribedSlot(Asking):
 
     def regenerate(self, application: str, tag: str, lifetime: timedelta) -> Issued:
         """Have the vendor replace the value by one of its own. Never sent twice."""
-        how, values = self._single.change, {**given(application), **self._asked_for(tag, lifetime)}
+        how = self._changed_by(Procedure.READ_BACK, Procedure.BLIND)
+        values = {**given(application), **self._asked_for(tag, lifetime)}
         with self._one_at_a_time(application):
             reply = self._asked(how.call, values, _REGENERATE)
         return self._issued(how, reply, tag, _REGENERATE)
@@ -110,6 +111,17 @@ class DescribedSlot(Asking):
             return
         yield Finding(subject, "versions", Severity.OK, "the value in use can be read")
         yield from self._clock_finding(found.issuer_now)
+
+    def _changed_by(self, *procedures: Procedure) -> Create:
+        """Return the operation that changes the slot, unless the description has become one of another procedure."""
+        if self.procedure not in procedures:
+            raise Refused(
+                f"{self._said.name} is described for the procedure {self.procedure} now, and this rotation began with "
+                f"{' or '.join(procedures)}.",
+                hint="It is given up; the next one follows the description.",
+                code="procedure_changed",
+            )
+        return self._single.change
 
     def _no_second(self, why: str) -> Refused:
         return Refused(f"{self._said.name} has a single slot: {why}.", hint="Rotate it.", code="single_slot")

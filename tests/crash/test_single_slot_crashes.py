@@ -198,12 +198,15 @@ def test_a_request_that_takes_effect_after_the_proofs_is_noticed_and_shown() -> 
     world, state = prepare(Procedure.READ_BACK, "replaced_in_time")
 
     def replaced_behind_our_back(name: str) -> None:
-        if name == "slot.read":
+        if name == "slot.read" and world.slot is not None and len(world.slot.asked) == 2:
             state.tape.hooks.clear()
             world.issuer.foreign(APP)
 
     state.tape.hooks.append(replaced_behind_our_back)
-    state.visit()
+    report = state.visit()
+    assert report.outcome is RotationOutcome.PROMOTED
+    told = [one["detail"] for one in state.events(EventName.DRIFT_FOUND)]
+    assert told == ["the issuer has another value by now"], "nobody wrote into the document but we"
     world.check(quiet=True)
 
 

@@ -222,3 +222,17 @@ def test_the_secrets_of_okta_are_rotated_and_an_answer_that_is_lost_calls_a_pers
         assert found.items[0]["outcome"] == "parked"
         assert stranger in str(found.items[0]), "the version that appeared is named"
         assert second in vendor.secrets and shown(config, "okta-shop-prod") == vendor.values[second]
+
+
+def test_a_rotation_that_began_with_another_description_changes_nothing_at_the_vendor(tmp_path: Path) -> None:
+    vendor = Regenerating()
+    put(tmp_path / "admin", vendor.admin)
+    with (
+        configured(tmp_path, vendor, REGENERATING, "https://v.example") as config,
+        House(load(config), environ={}, argv=("rotator", "test")) as house,
+    ):
+        (credential,) = house.chosen(("shop",))
+        slot = house.kit(credential, Use.CHANGE).slot
+        with pytest.raises(Refused, match="described for the procedure read-back now"):
+            slot.set(credential.application, "tag", Secret("chosen-before"), credential.policy.lifetime)
+    assert vendor.asked == 0

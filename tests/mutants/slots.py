@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant, mutant
 
 SLOTS_TESTS: Final = ("tests/crash/test_single_slot_crashes.py",)
+LIES: Final = ("tests/crash/test_single_slot_lies.py",)
 ADOPTION: Final = ("tests/crash/test_adoption_crashes.py",)
 
 SLOTS: Final[tuple[Mutant, ...]] = (
@@ -43,10 +44,41 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         "what the issuer has in the end is what consumers read",
         "single_slot.py",
         (
-            "    if not _found_another(run):\n        return False\n    event",
+            "    if not _found_another(run, looks):\n        return False\n    event",
             "    if run:\n        return False\n    event",
         ),
         tests=SLOTS_TESTS,
+    ),
+    mutant(
+        "believe whatever is read",
+        "what is read and does not work is shown to nobody",
+        "single_slot.py",
+        ("        if _to_be_believed(run, found, shown):\n", "        if found:\n"),
+        tests=LIES,
+    ),
+    mutant(
+        "throw away what may be in use",
+        "a value that we chose is kept while nobody knows whether its issuer has it",
+        "chosen.py",
+        ("    if theirs in TAKEN:\n", "    if theirs:\n"),
+        tests=LIES,
+    ),
+    mutant(
+        "replace what cannot be proved",
+        "where nothing can be taken back, nothing is begun that could not be proved",
+        "single_slot.py",
+        ("    if procedure.single_slot and verdict.answer is Answer.UNFIT:\n", "    if procedure is None:\n"),
+        tests=LIES,
+    ),
+    mutant(
+        "replace again what was granted too short",
+        "no gap follows another",
+        "single_slot.py",
+        (
+            "        if (shortfall := too_short(run)) is not None:\n",
+            "        if (shortfall := too_short(run)) is run:\n",
+        ),
+        tests=LIES,
     ),
     mutant(
         "what somebody wrote is written over though it works",
