@@ -233,7 +233,7 @@ class Answer(StrEnum):
 
     PROVED = "proved"  # a token, and it is what was promised
     UNFIT = "unfit"  # a token, so the value is good; but audience, roles or lifetime are not as promised
-    REFUSED = "refused"  # the client was refused: this value is wrong, expired, or not known there yet
+    REFUSED = "refused"  # the client was refused: this value is wrong, expired, not known there yet, or is none at all
     SILENT = "silent"  # nothing about the value: 5xx, 429, a time-out, another error
 
 

@@ -22,6 +22,10 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
+class Unusable(Misconfigured):
+    """The value is there, and is none that any endpoint could take: as good as refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Presented:
     """A request body with the client's proof in it. sensitive: everything in it that no message may repeat."""
@@ -36,7 +40,7 @@ def present(
 ) -> Presented:
     """Return the request that asks for `grant` as this client.
 
-    Raises Misconfigured when the document lacks the value, or holds a key that cannot sign.
+    Raises Misconfigured when the document lacks the value, and Unusable when it is empty or a key that cannot sign.
     """
     if not client_id:
         raise Misconfigured(
@@ -69,8 +73,8 @@ def _needed(values: Fields, name: str) -> Secret:
     secret = values.secret(name)
     # An empty secret is not sent: Keycloak takes it for a client that has none, and gives a token.
     if secret is None or not secret.reveal().strip():
-        raise Misconfigured(
-            f"The document holds no {name}, so no token can be asked for.",
+        raise (Misconfigured if secret is None else Unusable)(
+            f"The document holds {'no' if secret is None else 'an empty'} {name}, so no token can be asked for.",
             hint="Look at what the store has under the credential's path, and at store.fields.",
             code="missing_value",
         )
@@ -115,7 +119,7 @@ def _assertion(key: Secret, certificate: Secret | None, client_id: str, token_ur
     return jwt.encode(claims, private, algorithm=algorithm, headers=headers)
 
 
-def _unusable(message: str) -> Misconfigured:
-    return Misconfigured(
+def _unusable(message: str) -> Unusable:
+    return Unusable(
         message, hint="Put back a certificate and its RSA key, both in PEM, or rotate again.", code="unusable_key"
     )

@@ -16,7 +16,7 @@ from rotator.expect import Claims, Fault, FaultCode, RefreshToken, unmet
 from rotator.finding import Finding
 from rotator.ports import Answer, Verdict
 from rotator.provers.answers import Granted, read_answer, unanswered
-from rotator.provers.client_auth import present
+from rotator.provers.client_auth import Unusable, present
 from rotator.provers.decoy import decoy
 from rotator.provers.jwks import Jwt, Keys, parse
 from rotator.provers.looking import look
@@ -48,8 +48,8 @@ class ClientCredentialsProver:
     def prove(self, client_id: str, values: Fields, now: datetime) -> Verdict:
         """Make one token request with these values and judge the token. See `rotator.ports.Prover`.
 
-        values: `client_secret`, or `private_key` and perhaps `certificate`, as the way of authentication needs. Raises
-        Misconfigured when the values are not there, or when the CA file cannot be used.
+        values: `client_secret`, or `private_key` and perhaps `certificate`, as the way of authentication needs; refused
+        unasked when they are none. Raises Misconfigured when they are not there, or when the CA file cannot be used.
         """
         deadline = Deadline(self._clock, self._request.deadline)
         client_id = self._request.client_id or client_id
@@ -90,7 +90,10 @@ class ClientCredentialsProver:
         sensitive: list[Secret],
     ) -> Granted | Verdict:
         url = self._request.token_url
-        presented = present(self._request.client_auth, client_id, values, grant, url, now)
+        try:
+            presented = present(self._request.client_auth, client_id, values, grant, url, now)
+        except Unusable as nothing:  # such as a placeholder that somebody put into the document: it is to be replaced
+            return Verdict(Answer.REFUSED, nothing.code, nothing.message)
         transport = self._transport(deadline)
         try:
             reply = exchange(transport, "POST", url, presented.headers, Body.form(presented.form))

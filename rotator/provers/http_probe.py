@@ -58,6 +58,9 @@ class HttpProbeProver:
         key = values.secret("client_secret")
         if key is None:
             raise Misconfigured("There is no key to prove.", hint="Look at the document that consumers read.")
+        if not self._can_carry(key):  # so no endpoint can know it
+            message = f"{self._where} was not asked: the key is empty, or holds characters that no header may."
+            return Verdict(Answer.REFUSED, "unusable_key", message)
         try:
             reply = self._asked(key)
         except Unanswered as failure:
@@ -87,13 +90,15 @@ class HttpProbeProver:
     def _guarded(self, deadline: Deadline) -> GuardedTransport:
         return GuardedTransport(trust(self._request.ca_file), deadline, self._request.proxy)
 
+    @staticmethod
+    def _can_carry(key: Secret) -> bool:
+        text = key.reveal()
+        return bool(text.strip()) and text.isascii() and text.isprintable()
+
     def _asked(self, key: Secret | None) -> Reply:
         headers = {}
         if key is not None:
-            value = f"{self._request.scheme} {key.reveal()}".strip()
-            if not (value.isascii() and value.isprintable()):  # no header can carry it, so no endpoint can know it
-                raise Unanswered("bad_answer", "The key holds characters that no header may.")
-            headers[self._request.header] = value
+            headers[self._request.header] = f"{self._request.scheme} {key.reveal()}".strip()
         deadline = Deadline(self._clock, self._request.deadline)
         return exchange(self._transport(deadline), self._request.method, self._request.url, headers)
 

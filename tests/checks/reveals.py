@@ -19,7 +19,7 @@ PLACES: Final = {
     "rotator/notifications/webhook.py": 1,  # the key of a signature
     "rotator/wire/cleaning.py": 1,  # to mask it in what others say
     "rotator/provers/client_auth.py": 6,  # the token request
-    "rotator/provers/http_probe.py": 1,  # the key, in its header
+    "rotator/provers/http_probe.py": 2,  # the key, in its header; and whether a header can carry it
     "rotator/provers/jwks.py": 2,  # a token, to check its signature
     "rotator/providers/described_slot.py": 1,  # a value of our choice, on its way into a request
     "rotator/providers/keycloak.py": 2,  # the rotated secret, which is put back, or must stay in the attributes

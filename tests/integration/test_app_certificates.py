@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from rotator.app.config import load
+from rotator.app.house import House, Use
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Route, Weather
 from rotator.sandbox.world import KONTROLLE_PROD, Federated
+from rotator.secret import Fields
 
 pytestmark = pytest.mark.slow  # the first certificate waits until two lists agree
 
@@ -126,3 +129,19 @@ def test_a_name_that_was_a_secret_is_not_taken_over_by_a_certificate(machine: Ma
     path.write_text(text, encoding="utf-8")
     machine.run("rotate", code=78)
     assert machine.sandbox.keys.truth(KONTROLLE_PROD) == []
+
+
+@pytest.mark.parametrize("kind", ["certificate", "secret"])
+def test_a_placeholder_in_the_store_is_replaced(machine: Machine, kind: str) -> None:
+    path, values = machine.folder / "config.yaml", {"tls.crt": "to be replaced", "tls.key": "to be replaced"}
+    if kind == "secret":
+        text = path.read_text(encoding="utf-8").replace(", credential: certificate", "")
+        path.write_text(text.replace("certificate: tls.crt, private_key: tls.key", ""), encoding="utf-8")
+        values = {"client_secret": ""}
+    with House(load(path), environ={}, argv=("rotator", "test")) as house:
+        (one,) = house.config.models
+        documents = house.store(one.store, Use.CHANGE).consumers
+        documents.write(one.path, Fields({"client_id": KONTROLLE_PROD, **values}), 0)
+    (done,) = machine.items("rotate")
+    assert done["outcome"] == "promoted"
+    assert [one["outcome"] for one in machine.items("verify", NAME)] == ["proved"]

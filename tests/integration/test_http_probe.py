@@ -70,11 +70,11 @@ def test_a_scheme_stands_before_the_key() -> None:
     assert once.asked[0].headers["authorization"] == "Bearer SG.k3y-of-a-vendor"
 
 
-@pytest.mark.parametrize("value", ["with\r\nInjected: header", "with \u00fc"])
+@pytest.mark.parametrize("value", ["with\r\nInjected: header", "with \u00fc", "", "  "])
 def test_a_key_that_no_header_can_carry_is_not_sent(value: str) -> None:
     prover, once = probing(httpx2.Response(200))
     verdict = prover.prove("", Fields({"client_secret": value}), ManualClock().now())
-    assert (verdict.answer, once.asked) == (Answer.SILENT, [])
+    assert (verdict.answer, once.asked) == (Answer.REFUSED, [])
 
 
 def test_silence_says_nothing_of_the_key() -> None:

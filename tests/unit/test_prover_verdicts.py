@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rotator.clock import ManualClock
+from rotator.errors import Misconfigured
 from rotator.expect import CredentialKind, Expectations, RefreshToken
 from rotator.finding import Severity
 from rotator.ports import Answer, Verdict
@@ -98,6 +99,24 @@ def by_keys(**request: Any) -> dict[str, Any]:
 def test_an_opaque_token_of_which_nothing_was_promised_proves_the_secret() -> None:
     verdict = prove(Endpoint("opaque"))
     assert (verdict.answer, verdict.code, verdict.token_expires_at) == (Answer.PROVED, "proved", None)
+
+
+@pytest.mark.parametrize(
+    ("auth", "values"),
+    [
+        (ClientAuth.CLIENT_SECRET_POST, {"client_secret": ""}),
+        (ClientAuth.CLIENT_SECRET_BASIC, {"client_secret": " \n"}),
+        (ClientAuth.PRIVATE_KEY_JWT, {"private_key": "", "certificate": ""}),
+        (ClientAuth.PRIVATE_KEY_JWT, {"private_key": "to be replaced", "certificate": "to be replaced"}),
+    ],
+)
+def test_a_placeholder_is_refused_unasked_since_nobody_could_take_it(auth: ClientAuth, values: dict[str, str]) -> None:
+    endpoint = Endpoint("opaque")
+    verdict = prover(endpoint, client_auth=auth).prove("client-1", Fields(values), NOW)
+    assert (verdict.answer, endpoint.asked) == (Answer.REFUSED, [])
+    assert verdict.code in ("missing_value", "unusable_key") and verdict.message
+    with pytest.raises(Misconfigured):
+        prover(endpoint, client_auth=auth).prove("client-1", Fields({}), NOW)
 
 
 def test_an_opaque_token_with_promised_claims_is_unfit_and_says_what_to_do() -> None:
