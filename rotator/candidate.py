@@ -20,7 +20,7 @@ from rotator.run import Run
 from rotator.secret import Fields
 from rotator.staging import NO_KEEPSAKE, Stage, retire_at_issuer
 from rotator.survey import in_history
-from rotator.timing import plus, spell, spell_moment
+from rotator.timing import CLOCK_LIMIT, plus, spell, spell_moment
 
 LISTS_APART = timedelta(seconds=10)
 DAY = timedelta(hours=24)
@@ -119,9 +119,10 @@ def _settle(run: Run, intent: Intent) -> None:
         run.claim.pause(wait)
         found = _labelled(run, intent.tag)
     event = run.event(EventName.VERSION_CREATED, detail="resolved: two lists of the issuer do not have it")
-    if found is None and not kit.credential.labelled and (strange := _appeared(run)):
-        if _read_again(run, intent, strange):
-            return
+    strange = _appeared(run) if found is None and not kit.credential.labelled else []
+    if found is None and _read_again(run, intent, strange):
+        return
+    if strange:
         told = replace(event, detail=f"unclear: {', '.join(strange)} appeared meanwhile, and nobody labels it")
         kit.ledger.record(replace(told, outcome=Outcome.UNKNOWN), settled(intent, Outcome.REFUSED))
         if run.rotation.phase is not Phase.ABANDONING:
@@ -151,10 +152,15 @@ def _appeared(run: Run) -> list[str]:
 
 
 def _read_again(run: Run, intent: Intent, strange: list[str]) -> bool:
-    """Take what appeared, where its value can be read again; say whether that was so."""
+    """Take what appeared, where its value can be read again; say whether that was so.
+
+    After a crash it is in the list from the beginning; then it is known by the time at which it was made.
+    """
     kit = run.kit
-    issued = kit.single.read(kit.credential.application) if kit.single is not None else None
-    if issued is None or issued.version.key_id not in strange:
+    if kit.credential.labelled or kit.single is None or kit.keeping is not None:  # the latter reads what it kept only
+        return False
+    issued = kit.single.read(kit.credential.application)
+    if issued.version.key_id not in strange and not _is_new(run, intent, issued.version):
         return False
     version = candidate_of(run, replace(issued.version, tag=run.rotation.tag))
     event = run.event(EventName.VERSION_CREATED, outcome=Outcome.SUCCEEDED, key_id=version.key_id)
@@ -162,6 +168,12 @@ def _read_again(run: Run, intent: Intent, strange: list[str]) -> bool:
     kit.ledger.record(told, settled(intent), version, run.put(key_id=version.key_id))
     run.issued = issued
     return True
+
+
+def _is_new(run: Run, intent: Intent, listed: Listed) -> bool:
+    known, made = {one.key_id for one in run.tracked().versions}, listed.created_at
+    since = plus(intent.sent.wall, -CLOCK_LIMIT)
+    return bool(listed.key_id) and listed.key_id not in known and made is not None and made >= since
 
 
 def _cannot_tell(kit: Kit, strange: list[str]) -> Broken:

@@ -121,14 +121,7 @@ class KeycloakProvider(Asking):
         Raises NoFreeSlot while a rotated one lives: it would end at once.
         """
         with self._one_at_a_time(application):
-            before = self._client(application)
-            if before.rotated_lives(self._clock.now()):
-                ends = before.moment(_ROTATED_EXPIRES)
-                until = f" until {spell_moment(ends)}" if ends is not None else ""
-                raise NoFreeSlot(
-                    f"The rotated secret of {application} lives{until}; another one would end it at once.",
-                    hint="It is made when that one has ended.",
-                )
+            before = self._replaceable(application)
             if before.time(_CREATED) >= int(self._clock.now().timestamp()):
                 self._clock.wait(_ONE_SECOND)  # by which secrets are told apart
             reply = self._asked(_RENEW, self._places(before), _CREATE)
@@ -138,7 +131,8 @@ class KeycloakProvider(Asking):
     def retire(self, application: str, key_id: str) -> Retired:
         """End the rotated secret; or the one in use, if it was made by `create` just now, by putting the former back.
 
-        Raises Transient for a rotated secret of which nobody knows whose it is: it ends by itself.
+        One that ended before another took its place as the rotated one is gone, and that other is left alone. Raises
+        Transient for a rotated secret of which nobody knows whose it is: it ends by itself.
         """
         with self._one_at_a_time(application):
             client = self._client(application)
@@ -152,6 +146,8 @@ class KeycloakProvider(Asking):
                     hint="It is left to its end, which the realm's policy sets.",
                     code="left_to_its_end",
                 )
+            if key_id.startswith(_MADE) and key_id != _key_id(client.replaced[0]):
+                return Retired.ALREADY_GONE
             self._asked(_DROP, self._places(client), _RETIRE)
             return Retired.DONE
 
@@ -170,9 +166,12 @@ class KeycloakProvider(Asking):
         raise _not_ours()
 
     def regenerate(self, application: str, tag: str, lifetime: timedelta) -> Issued:
-        """Have Keycloak replace the secret. Never sent twice. Nothing is asked between its answer and the return."""
+        """Have Keycloak replace the secret. Never sent twice. Nothing is asked between its answer and the return.
+
+        Raises NoFreeSlot as `create` does.
+        """
         with self._one_at_a_time(application):
-            client = self._client(application)
+            client = self._replaceable(application)
             reply = self._asked(_RENEW, self._places(client), _CREATE)
         version = Listed("", tag, self._clock.now(), None)
         return Issued(version, "", Fields({"client_secret": self._value(reply)}), reply.date)
@@ -226,31 +225,52 @@ class KeycloakProvider(Asking):
             reply,
         )
 
+    def _replaceable(self, application: str) -> _Client:
+        """Return the client if a new secret would end no other than the one in use. Raises NoFreeSlot when it would."""
+        client = self._client(application)
+        if client.rotated_lives(self._clock.now()):
+            ends = client.moment(_ROTATED_EXPIRES)
+            until = f" until {spell_moment(ends)}" if ends is not None else ""
+            raise NoFreeSlot(
+                f"The rotated secret of {application} lives{until}; another one would end it at once.",
+                hint="It is made when that one has ended.",
+            )
+        return client
+
     def _value(self, reply: Reply) -> Secret:
         body = self._body(reply, _CREATE)
         value = body.get("value") if isinstance(body, dict) else None
         secret = Secret(value) if isinstance(value, str) else None
         if secret is None or secret.looks_masked():
             message = f"{self._said.name} answered without a value that could be used."
-            raise OutcomeUnknown(message, hint="The next run reads what there is.")
+            raise OutcomeUnknown(message, hint=_READ_NEXT)
         return secret
 
     def _made(self, application: str, before: _Client, value: Secret, reply: Reply, tag: str) -> Issued:
         """Return what was made, with the times that the client says, and note what it took the place of.
 
-        The value is in hand: whatever hinders these two requests is no reason to lose it.
+        Raises OutcomeUnknown when it does not say them: by its time a secret is known, and the value can be read again.
         """
-        listed = Listed(_key_id(int(self._clock.now().timestamp())), tag, self._clock.now(), None)
-        with suppress(RotatorError):
+        try:
             client = self._client(application)
-            if client.value == value:
-                listed = Listed(client.key_id, tag, client.moment(_CREATED), client.moment(_EXPIRES))
-                note = f"{client.time(_CREATED)} {before.time(_CREATED)} {before.time(_EXPIRES)}"
-                self._asked(_CHANGE, self._places(client), _NOTE, raw=_body(client, {_REPLACED: note}))
+        except RotatorError as hindered:
+            message = f"{self._said.name} has a new secret of {application}, of which nothing is known yet"
+            raise OutcomeUnknown(f"{message}: {hindered.message}", hint=_READ_NEXT) from None
+        if client.value != value:
+            message = f"{self._said.name} has another secret of {application} than it made a moment ago."
+            raise OutcomeUnknown(message, hint=_READ_NEXT)
+        listed = Listed(client.key_id, tag, client.moment(_CREATED), client.moment(_EXPIRES))
+        note = f"{client.time(_CREATED)} {before.time(_CREATED)} {before.time(_EXPIRES)}"
+        with suppress(RotatorError):  # without it the one before is left to its end
+            self._asked(_CHANGE, self._places(client), _NOTE, raw=_body(client, {_REPLACED: note}))
         return Issued(listed, "", Fields({"client_secret": value}), reply.date)
 
     def _put_back(self, application: str, client: _Client) -> Retired:
-        """Put the rotated secret in the place of the one in use, with the times that it had; that one ends with it."""
+        """Put the rotated secret in the place of the one in use, with the times that it had; that one ends with it.
+
+        Where its own end is over it keeps the one that it has as the rotated one: Keycloak makes another secret at once
+        for a client whose secret has expired.
+        """
         if client.rotated is None or not client.rotated_lives(self._clock.now()):
             raise Refused(
                 f"The secret of {application} cannot be taken back: the one before has ended.",
@@ -258,6 +278,7 @@ class KeycloakProvider(Asking):
                 code="single_slot",
             )
         made, ends = client.replaced or (0, 0)
+        ends = ends if ends > self._clock.now().timestamp() else 0
         times = {
             _CREATED: str(made or client.time(_ROTATED_CREATED)),
             _EXPIRES: str(ends or client.time(_ROTATED_EXPIRES)),
@@ -271,11 +292,18 @@ class KeycloakProvider(Asking):
         return Retired.DONE
 
     def _keeps_two(self, client: _Client) -> bool:
-        """Say whether the one before lives on when another is made: this client has shown it, or the realm says so."""
-        return bool(client.time(_EXPIRES)) or bool(self._policy())
+        """Say whether the one before lives on when another is made: the realm says so, else this client has shown it.
+
+        The realm first: a client goes on to name ends after the policy was switched off, and keeps one secret only.
+        """
+        policy = self._policy()
+        return bool(client.time(_EXPIRES)) if policy is None else policy
 
     def _policy(self) -> bool | None:
-        """Say whether the realm has the policy; None when that may not be seen (it needs `view-realm`)."""
+        """Say whether the policy is on for a client with a secret.
+
+        None when nobody can tell: it may not be seen (that needs `view-realm`), or has conditions of other kinds.
+        """
         try:
             reply = self._asked(_LIST_POLICIES, self._places(), _POLICIES)
             policies = _named(self._body(reply, _POLICIES), "policies")
@@ -283,8 +311,9 @@ class KeycloakProvider(Asking):
         except (Denied, Refused):
             return None
         rotating = {one.get("name") for one in profiles if any(_rotates(step) for step in _named(one, "executors"))}
-        on = [one for one in policies if one.get("enabled")]
-        return any(set(one.get("profiles") or ()) & rotating for one in on)
+        on = [one for one in policies if one.get("enabled") and set(one.get("profiles") or ()) & rotating]
+        said = {_applies(one) for one in on}
+        return True if True in said else None if None in said else False
 
     def _looked_at(self, application: str, subject: str) -> Iterator[Finding]:
         try:
@@ -296,7 +325,9 @@ class KeycloakProvider(Asking):
         words = "the one before lives on: the procedure is overlap" if two else "one slot, which can be read again: "
         yield Finding(subject, "procedure", Severity.OK, words if two else f"{words}the procedure is read-back")
         if policy is None and not two:
-            message = "whether the realm has the policy secret-rotation cannot be seen, nor does the client tell"
+            message = (
+                "whether the policy secret-rotation holds for this client cannot be seen, nor does the client tell"
+            )
             hint = "Grant rotator's client view-realm, or see to the first rotation yourself: rotator rotate --now"
             yield Finding(subject, "policy", Severity.WARN, message, hint)
         if client.value is None or client.value.looks_masked():
@@ -306,11 +337,13 @@ class KeycloakProvider(Asking):
 
 
 _ONE_SECOND: Final = timedelta(seconds=1)
+_READ_NEXT: Final = "The next run reads what there is."
+_MADE: Final = "made-"
 _RIGHT: Final = "Grant rotator's client the role manage-clients of realm-management."
 
 
 def _key_id(created: int) -> str:
-    return f"made-{created}"
+    return f"{_MADE}{created}"
 
 
 def _body(client: _Client, changed: Mapping[str, str]) -> dict[str, Any]:
@@ -326,6 +359,26 @@ def _named(body: Any, name: str) -> list[dict[str, Any]]:
 
 def _rotates(step: Mapping[str, Any]) -> bool:
     return step.get("executor") == "secret-rotation"
+
+
+def _applies(policy: Mapping[str, Any]) -> bool | None:
+    """Say whether a policy holds for every client with a secret; None: unclear. Without conditions it does for none."""
+    said = [_fits(one) for one in _named(policy, "conditions")]
+    if not said or False in said:
+        return False
+    return None if None in said else True
+
+
+def _fits(condition: Mapping[str, Any]) -> bool | None:
+    how = condition.get("configuration")
+    how = how if isinstance(how, dict) else {}
+    if str(how.get("is-negative-logic", "")).lower() == "true":
+        return None
+    if condition.get("condition") == "any-client":
+        return True
+    kinds = how.get("type")
+    known = condition.get("condition") == "client-access-type" and isinstance(kinds, list)
+    return "confidential" in kinds if known and isinstance(kinds, list) else None
 
 
 def _not_ours() -> Refused:

@@ -134,12 +134,32 @@ def test_with_the_policy_the_old_one_lives_on_and_no_third_one_is_made(realm: Re
     assert keycloak.retire("shop", listing.versions[0].key_id) is Retired.ALREADY_GONE
 
 
-def test_a_candidate_is_taken_back_by_putting_the_old_one_in_its_place(realm: Realm) -> None:
+def test_a_policy_that_is_off_or_not_for_this_client_keeps_one_secret_only(realm: Realm) -> None:
     realm.keep_two()
     realm.allow("manager", "view-realm")
     keycloak = provider(realm)
     keycloak.create("shop", "tag", HOUR)
-    keycloak.retire("shop", "made-1")  # the secret of the beginning
+    assert keycloak.list("shop").procedure is Procedure.OVERLAP
+    for conditions in (
+        [],
+        [{"condition": "client-access-type", "configuration": {"type": ["public"]}}],
+        [{"condition": "any-client", "configuration": {}}],
+    ):
+        policy = {"name": "two", "enabled": True, "conditions": conditions, "profiles": ["two"]}
+        realm.server.admin("PUT", f"/{realm.name}/client-policies/policies", {"policies": [policy]})
+        says, before = keycloak.list("shop").procedure, realm.client("shop")["secret"]
+        realm.regenerate("shop")
+        assert realm.accepts("shop", before) is (says is Procedure.OVERLAP), conditions
+
+
+def test_a_candidate_is_taken_back_by_putting_the_old_one_in_its_place(realm: Realm) -> None:
+    realm.keep_two()
+    realm.allow("manager", "view-realm")
+    keycloak = provider(realm)
+    beginning = keycloak.list("shop").versions[0]
+    keycloak.create("shop", "tag", HOUR)
+    assert keycloak.retire("shop", "made-1") is Retired.ALREADY_GONE, "another one than that which lives"
+    assert keycloak.retire("shop", beginning.key_id) is Retired.DONE
     before, listed = realm.client("shop")["secret"], keycloak.list("shop").versions[0]
     issued = keycloak.create("shop", "tag", HOUR)
     assert issued.version.key_id != listed.key_id, "they are told apart by the second in which they were made"

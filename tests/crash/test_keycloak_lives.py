@@ -1,0 +1,163 @@
+"""Whole lives at Keycloak with the policy `secret-rotation`: the real provider over the wire, deaths, changed minds."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from rotator.errors import NoFreeSlot
+from rotator.model import Procedure
+from rotator.ports import Retired
+from tests.fakes.keycloak_realm import KeycloakRealm, RealmProver, managing
+from tests.fakes.tape import Crash
+from tests.fakes.world import DAY, HOUR, MINUTE, NAME, State, World, credential
+
+
+class Bench:
+    """A world whose issuer is one realm."""
+
+    def __init__(self, **changes: Any) -> None:
+        facts: dict[str, Any] = {
+            "quarantine": MINUTE,
+            "labelled": False,
+            "procedure": Procedure.READ_BACK,
+            "max_creations": 100,
+        }
+        self.world = World(credential(**facts, **changes))
+        self.realm = KeycloakRealm(self.world.clock)
+        self.world.issuer = self.world.slot = managing(self.realm, self.world.clock)  # type: ignore[assignment]
+        self.world.check_removal = lambda key_id: None  # type: ignore[method-assign]
+        self.prover = self.world.prover = RealmProver(self.realm)  # type: ignore[assignment]
+        self.state: State = self.world.state()
+        self.realm.call = self.state.tape.cross
+
+    def shown(self) -> str | None:
+        fields = self.world.main()
+        secret = fields.secret("client_secret") if fields is not None else None
+        return secret.reveal() if secret is not None else None
+
+    def works(self) -> bool:
+        return self.shown() is not None and self.realm.accepts(str(self.shown()))
+
+    def live(self) -> None:
+        """Make the first version, replace it, and end the one before."""
+        self.state.visit()
+        self.world.advance(3 * DAY)
+        self.state.visit()
+        self.world.advance(61 * DAY)
+        self.state.visit()
+        self.world.advance(25 * HOUR)
+        self.state.visit()
+
+
+def test_a_death_at_any_call_leaves_consumers_with_what_works_all_the_time() -> None:
+    bench = Bench()
+    bench.live()
+    total = bench.state.tape.crossings
+    assert total > 100 and bench.works()
+    for point in range(total):
+        bench = Bench()
+        bench.state.tape.die_at = point
+        with suppress(Crash):
+            bench.live()
+        bench.state.tape.die_at, bench.state.tape.dead = None, False
+        for _ in range(8):
+            assert bench.shown() is None or bench.works(), point
+            bench.state.visit()
+            bench.world.advance(13 * HOUR)
+        bench.state.visit()
+        tracked = bench.state.ledger.tracked(NAME)
+        assert bench.works(), point
+        assert tracked is not None and tracked.rotation is None and tracked.state.parked is None, point
+        assert bench.shown() == bench.realm.client["secret"], (point, "no secret that nobody knows is in use")
+
+
+def test_an_answer_without_its_times_is_no_version_of_another_name() -> None:
+    bench = Bench()
+    bench.state.visit()
+    bench.world.advance(3 * DAY)
+    bench.realm.lose = ["POST"]
+    before = bench.shown()
+    bench.state.ask()
+    bench.state.visit()
+    assert bench.works() and bench.shown() == bench.realm.client["secret"] != before
+    bench.world.advance(3 * DAY)
+    bench.state.ask()
+
+    bench.realm.lose_the_look = True
+    bench.state.visit()
+    assert not bench.realm.lose and not bench.realm.lose_the_look
+    fields = bench.world.main()
+    made = bench.realm.attributes["client.secret.creation.time"]
+    assert bench.works() and fields is not None and fields.text("key_id") == f"made-{made}"
+
+
+def test_the_end_of_one_that_is_gone_ends_no_other_in_its_grace() -> None:
+    bench = Bench()
+    keycloak = managing(bench.realm, bench.world.clock)
+    first = keycloak.create("app-1", "tag", DAY).version
+    bench.world.advance(3 * DAY)  # what was there at the beginning has ended
+    second = keycloak.create("app-1", "tag", DAY).version
+    before = bench.realm.attributes["client.secret.rotated"]
+    assert keycloak.retire("app-1", "made-0") is Retired.ALREADY_GONE
+    assert bench.realm.accepts(before) and second.key_id != first.key_id
+    assert keycloak.retire("app-1", first.key_id) is Retired.DONE
+    assert not bench.realm.accepts(before)
+
+
+def test_one_that_is_put_back_lives_no_shorter_than_it_would_have() -> None:
+    bench = Bench()
+    bench.realm.lives = DAY
+    keycloak = managing(bench.realm, bench.world.clock)
+    keycloak.create("app-1", "tag", DAY)
+    keycloak.retire("app-1", "made-0")
+    bench.world.advance(23 * HOUR)
+    used, bench.realm.lives = bench.realm.client["secret"], 90 * DAY
+    issued = keycloak.create("app-1", "tag", DAY)
+    bench.world.advance(2 * HOUR)  # its own end is over; as the rotated one it lives on
+    assert keycloak.retire("app-1", issued.version.key_id) is Retired.DONE
+    assert bench.realm.client["secret"] == used and bench.realm.accepts(used), "and no secret that nobody knows"
+
+
+def test_no_second_one_is_made_while_a_rotated_one_lives_whatever_the_procedure() -> None:
+    bench = Bench()
+    keycloak = managing(bench.realm, bench.world.clock)
+    bench.realm.regenerate()
+    bench.realm.policies.clear()  # switched off since
+    used = bench.realm.attributes["client.secret.rotated"]
+    assert keycloak.list("app-1").procedure is Procedure.READ_BACK
+    with pytest.raises(NoFreeSlot):
+        keycloak.regenerate("app-1", "tag", DAY)
+    assert bench.realm.accepts(used)
+
+
+@pytest.mark.parametrize(
+    ("policy", "procedure"),
+    [
+        ({"conditions": [{"condition": "any-client"}]}, Procedure.OVERLAP),
+        ({"conditions": []}, Procedure.READ_BACK),
+        ({"enabled": False}, Procedure.READ_BACK),
+        ({"profiles": ["another"]}, Procedure.READ_BACK),
+        ({"conditions": [{"condition": "client-access-type", "configuration": {"type": ["public"]}}]},
+         Procedure.READ_BACK),
+        ({"conditions": [{"condition": "any-client"}, {"condition": "client-roles"}]}, Procedure.READ_BACK),
+        ({"conditions": [{"condition": "any-client", "configuration": {"is-negative-logic": "true"}}]},
+         Procedure.READ_BACK),
+    ],
+)  # fmt: skip
+def test_two_are_expected_only_where_the_policy_certainly_holds(policy: dict[str, Any], procedure: Procedure) -> None:
+    bench = Bench()
+    bench.realm.policies[0].update(policy)
+    assert managing(bench.realm, bench.world.clock).list("app-1").procedure is procedure
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_where_the_policy_may_not_be_seen_the_client_tells(seen: bool) -> None:
+    bench = Bench()
+    keycloak = managing(bench.realm, bench.world.clock)
+    keycloak.create("app-1", "tag", DAY)
+    bench.realm.policies.clear()
+    bench.realm.seen = seen
+    assert keycloak.list("app-1").procedure is (Procedure.READ_BACK if seen else Procedure.OVERLAP)
