@@ -163,7 +163,7 @@ class Parts:
 
     def entra_settings(self, name: str, section: EntraProvider) -> EntraSettings:
         """Return what an Entra provider is told."""
-        from rotator.providers.entra_settings import EntraSettings
+        from rotator.providers.entra_settings import EntraSettings, Signing
 
         return EntraSettings(
             name=name,
@@ -173,6 +173,7 @@ class Parts:
             auth=self._entra_auth(section),
             ca_file=section.ca_file,
             proxy=section.proxy,
+            signing=Signing(by.command, by.timeout) if (by := section.sign_with) is not None else None,
         )
 
     def _entra_auth(self, section: EntraProvider) -> EntraLogin:

@@ -28,6 +28,7 @@ from rotator.secret import Fields, Secret
 if TYPE_CHECKING:
     from rotator.providers.entra_certificates import Certificates
     from rotator.providers.entra_graph import Graph
+    from rotator.providers.entra_keys import Pair
 
 T = TypeVar("T")
 
@@ -83,7 +84,8 @@ class EntraProvider:
         `lifetime_not_allowed`, `secrets_forbidden`, `application_not_found`), Throttled, Misconfigured, and Transient
         when certainly nothing was done.
         """
-        if (certificates := self._certificates(application)) is not None:
+        signed = self._signed(tag, lifetime) if application.startswith(CERTIFICATE) else None
+        if (certificates := self._certificates(application, signed=signed)) is not None:
             return self._wait(lambda graph: certificates.create(graph, tag, lifetime), _CREATE)
         return self._wait(lambda graph: self._create(graph, application, tag, lifetime), _CREATE)
 
@@ -202,7 +204,19 @@ class EntraProvider:
 
     # --------------------------------------------------------------------------------------------------------- inside
 
-    def _certificates(self, application: str, *, signs: bool = True) -> Certificates | None:
+    def _signed(self, tag: str, lifetime: timedelta) -> Pair | None:
+        """Return a key whose certificate an authority has signed; None where there is none to be asked.
+
+        Here and not in the loop: the program has a time of its own.
+        """
+        if self._settings.signing is None:
+            return None
+        from rotator.providers.entra_certificates import name_in
+        from rotator.providers.entra_signing import signed_pair
+
+        return signed_pair(self._settings.signing, name_in(tag), tag, lifetime, self._clock.now())
+
+    def _certificates(self, application: str, *, signs: bool = True, signed: Pair | None = None) -> Certificates | None:
         """Return who handles certificates, when it is those that are meant. signs: with what consumers read now."""
         if not application.startswith(CERTIFICATE):
             return None
@@ -210,9 +224,8 @@ class EntraProvider:
 
         name = application.removeprefix(CERTIFICATE)
         named(name)
-        return Certificates(
-            self._settings, self._clock, self._applications, name, self._held(application) if signs else None
-        )
+        held = self._held(application) if signs else None
+        return Certificates(self._settings, self._clock, self._applications, name, held, signed)
 
     async def _last_used(self, graph: Graph, application: str) -> Mapping[str, datetime]:
         app_id = (await self._applications.resolved(graph, application)).app_id

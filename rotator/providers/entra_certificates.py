@@ -22,7 +22,7 @@ from rotator.providers.entra_answers import Reply, listed, moment
 from rotator.providers.entra_applications import SPREADING, Application, Applications, disagreement
 from rotator.providers.entra_errors import Doing
 from rotator.providers.entra_graph import Graph
-from rotator.providers.entra_keys import Pair, holder_of, listed_key, make_pair
+from rotator.providers.entra_keys import Pair, holder_of, listed_key, make_pair, tag_in
 from rotator.providers.entra_settings import EntraSettings
 from rotator.providers.entra_wire import UNTIL
 from rotator.secret import Fields
@@ -47,7 +47,8 @@ _LOOK_AT_MOST: Final = timedelta(seconds=12)
 
 
 class Certificates:
-    """The certificates of one application. held: what consumers read now; None: nothing of ours."""
+    """The certificates of one application. held: what consumers read now; None: nothing of ours. signed: a key whose
+    certificate was signed elsewhere, to be added; None: it is made and signed here."""
 
     def __init__(
         self,
@@ -56,7 +57,9 @@ class Certificates:
         applications: Applications,
         application: str,
         held: Fields | None,
+        signed: Pair | None = None,
     ) -> None:
+        self._signed = signed
         self._settings = settings
         self._clock = clock
         self._applications = applications
@@ -66,10 +69,14 @@ class Certificates:
     async def create(self, graph: Graph, tag: str, lifetime: timedelta) -> Issued:
         """Make a key here and add its certificate. Raises as `Provider.create`."""
         app = await self._applications.resolved(graph, self._application)
-        start = (graph.issuer_now() or self._clock.now()).replace(microsecond=0)
-        pair = await asyncio.to_thread(make_pair, _name(tag), tag, start, start + lifetime)
+        pair = self._signed
+        if pair is None:
+            start = self._now(graph).replace(microsecond=0)
+            pair = await asyncio.to_thread(make_pair, name_in(tag), tag, start, start + lifetime)
         wish = {"type": "AsymmetricX509Cert", "usage": "Verify", "displayName": tag, "key": pair.certificate}
-        reply = await self._add_by_proof(graph, app, wish)
+        # An authority may leave out our label; whether addKey keeps its name is not documented, and a PATCH does.
+        found_again = tag_in(pair.certificate) == tag
+        reply = await self._add_by_proof(graph, app, wish) if found_again else None
         if reply is None:
             return await self._add_to_all(graph, app, wish, tag, pair)
         version = listed_key(reply.json)
@@ -254,7 +261,7 @@ def _given_back(item: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: item[name] for name in _KEYS if name in item}, "key": None}
 
 
-def _name(tag: str) -> str:
+def name_in(tag: str) -> str:
     """Return what people read in the portal: the name of the credential."""
     parts = tag.split("/")
     return parts[2] if len(parts) > 2 else "rotator"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator.clock import Clock
-from rotator.errors import Denied, RotatorError
+from rotator.errors import Denied, Misconfigured, RotatorError
 from rotator.finding import Finding, Severity
 from rotator.ports import Listed
 from rotator.providers.entra_answers import Reply, listed, moment, texts
@@ -62,6 +63,7 @@ class Examination:
             self._state(app)
             await self._ownership(graph, str(app.get("id")), roles, claims.get("oid"))
             self._versions(app)
+            self._signing()
             self._at = "federated"
             await self._federated(graph, str(app.get("id")))
             self._at = "policy"
@@ -123,6 +125,18 @@ class Examination:
             f"Add the service principal {principal} to the owners of the application registration.",
             Denied.exit_status,
         )
+
+    def _signing(self) -> None:
+        """Look whether what has certificates signed could be run by this user."""
+        signing = self._settings.signing
+        if signing is None or self._noun == "secret":
+            return
+        program = signing.command[0]
+        if os.path.isfile(program) and os.access(program, os.X_OK):
+            self._told.append(f"signed by {program}")
+            return
+        hint = "Correct `sign_with` of the provider, or make it executable for this user."
+        self._tell("signing", Severity.FAIL, f"{program} cannot be run", hint, Misconfigured.exit_status)
 
     def _versions(self, app: Mapping[str, Any]) -> None:
         """Count the live secrets, or certificates, and ours among them."""
@@ -191,8 +205,9 @@ class Examination:
             hint = "Have the application exempted, or use a certificate or a federated credential for it."
             self._tell("policy", Severity.FAIL, "an app management policy forbids new client secrets", hint)
             return
-        if any(rule.get("restrictionType") == "trustedCertificateAuthority" for rule in rules):
-            hint = "Have the application exempted: rotator signs its certificates itself, and knows no CA."
+        trusted = any(rule.get("restrictionType") == "trustedCertificateAuthority" for rule in rules)
+        if trusted and self._settings.signing is None:
+            hint = "Name a program that has certificates signed by such a CA, as `sign_with` of the provider."
             self._tell("policy", Severity.FAIL, "an app management policy takes certificates of its own CAs only", hint)
             return
         capped = ("passwordLifetime", "asymmetricKeyLifetime")

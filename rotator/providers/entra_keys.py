@@ -1,4 +1,4 @@
-"""Makes RSA keys with self-signed certificates, reads certificates, and signs proofs of possession; contacts nobody.
+"""Makes RSA keys, signs certificates or asks for them, reads them, and signs proofs of possession; contacts nobody.
 
 A private key leaves this file only sealed, in PEM, for the store. Entra takes RSA keys of 2048 bits and more
 (learn.microsoft.com/entra/identity-platform/certificate-credentials).
@@ -7,7 +7,7 @@ A private key leaves this file only sealed, in PEM, for the store. Entra takes R
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,10 +34,22 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A key and its certificate. certificate: DER in base64, for Graph. values: both in PEM, for the store."""
+    """A key and its certificate. certificate: DER in base64, for Graph. values: both in PEM, for the store.
+
+    In the store those of the authority follow, where there is one.
+    """
 
     certificate: str
     values: Fields
+
+
+class NotThisKey(ValueError):
+    """What should certify a key does not; the text says what it is instead."""
+
+
+def new_key() -> rsa.RSAPrivateKey:
+    """Return a new key."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=BITS)
 
 
 def make_pair(name: str, tag: str, start: datetime, end: datetime) -> Pair:
@@ -45,8 +57,7 @@ def make_pair(name: str, tag: str, start: datetime, end: datetime) -> Pair:
 
     name: what people read in the portal. tag: our label, which is found again in the certificate when Graph keeps none.
     """
-    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+    key, subject = new_key(), _named(name)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -57,12 +68,53 @@ def make_pair(name: str, tag: str, start: datetime, end: datetime) -> Pair:
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(_URN + tag)]), critical=False)
+        .add_extension(_labelled(tag), critical=False)
         .sign(key, hashes.SHA256())
     )
+    return _pair(key, [certificate])
+
+
+def request_for(key: rsa.RSAPrivateKey, name: str, tag: str) -> bytes:
+    """Return a request for a certificate (PKCS#10, RFC 2986) in PEM, with what `make_pair` would put into it."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_named(name))
+    asked = builder.add_extension(_labelled(tag), critical=False).add_extension(
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+    )
+    return asked.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def certified(key: rsa.RSAPrivateKey, pem: bytes, now: datetime) -> Pair:
+    """Return a key with the certificate that an authority gave for it, and those above it, as far as they came along.
+
+    Raises NotThisKey for anything else, and for one that has ended.
+    """
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+        of_key = [one for one in found if one.public_key() == key.public_key()]
+    except _UNREADABLE:
+        raise NotThisKey("is no certificate in PEM") from None
+    if not of_key:
+        raise NotThisKey("certifies another key than that of the request")
+    ours = of_key[0]
+    if ours.not_valid_after_utc <= now:
+        raise NotThisKey("is a certificate that has ended")
+    return _pair(key, [ours, *(one for one in found if one != ours)])
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+
+
+def _labelled(tag: str) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(_URN + tag)])
+
+
+def _pair(key: rsa.RSAPrivateKey, chain: Sequence[x509.Certificate]) -> Pair:
+    """Return a key with its certificate, the first of `chain`."""
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    values = Fields({"certificate": certificate.public_bytes(Encoding.PEM).decode(), "private_key": Secret(pem)})
-    return Pair(base64.b64encode(certificate.public_bytes(Encoding.DER)).decode(), values)
+    whole = "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
+    der = base64.b64encode(chain[0].public_bytes(Encoding.DER)).decode()
+    return Pair(der, Fields({"certificate": whole, "private_key": Secret(pem)}))
 
 
 def tag_in(der: object) -> str | None:

@@ -68,13 +68,23 @@ EntraAuth = ClientSecretAuth | CertificateAuth | ManagedIdentityAuth | WorkloadI
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """The program that has a certificate authority sign certificates. command: with its arguments. timeout: after which
+    it is killed."""
+
+    command: tuple[str, ...]
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class EntraSettings:
     """One entry of kind `entra` under `providers`.
 
     name: as configured, for messages. authority, graph: base addresses, https, without a slash at the end; graph with
     its version. ca_file: the only certificates trusted; None: those of the system. proxy: None: none, whatever the
     environment says. spacing: between two writes to one application. agreement: between the two reads that must agree
-    before all certificates of an application are written at once. deadline: for one call of the port as a whole.
+    before all certificates of an application are written at once. deadline: for one call of the port as a whole, but
+    for the signing. signing: None: certificates are signed by their own keys.
     """
 
     name: str
@@ -88,6 +98,7 @@ class EntraSettings:
     agreement: timedelta = timedelta(seconds=10)
     connect_timeout: timedelta = timedelta(seconds=5)
     deadline: timedelta = timedelta(seconds=30)
+    signing: Signing | None = None
 
     @property
     def scope(self) -> str:

@@ -10,6 +10,13 @@ from tests.fakes.config_files import NOT_A_DURATION, PROVIDERS, STORES, document
 EVENTS = ", ".join(one.value for one in EventName)
 
 SYSTEMS: dict[str, tuple[str, list[str]]] = {
+    # what signs certificates
+    "a program by its name alone": (
+        document(
+            providers=PROVIDERS.replace("    tenant:", "    sign_with: {command: §[sign-client]}\n    tenant:", 1)
+        ),
+        ["providers.contoso.sign_with.command: must name the program by its absolute path"],
+    ),
     # the file
     "no version": ("§include: []\n", [": `version` is missing"]),
     "another version": (document(version="version: §2\n"), ["version: must be 1"]),

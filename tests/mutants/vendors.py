@@ -6,6 +6,20 @@ from tests.mutants.mutant import BAD_DAYS, DESCRIBED, INTAKE, mutant
 
 VENDORS = (
     mutant(
+        "take any certificate for the key",
+        "a certificate counts only for the very key that was made",
+        "providers/entra_keys.py",
+        ("if one.public_key() == key.public_key()]", "]"),
+        tests=("tests/integration/test_entra_signing.py",),
+    ),
+    mutant(
+        "rely on a label that the authority left out",
+        "without our label in the certificate its name must be kept, which only a PATCH promises",
+        "providers/entra_certificates.py",
+        ("found_again = tag_in(pair.certificate) == tag", "found_again = True"),
+        tests=("tests/integration/test_entra_signing.py",),
+    ),
+    mutant(
         "make another when a given one was lost",
         "nobody but the person makes what is made by hand",
         "lifecycle.py",

@@ -165,6 +165,9 @@ PositiveDuration = Annotated[
         values.positive_duration, word("longer than 0s, in one unit of s, m, h, d, w", pattern="^0*[1-9][0-9]*[smhdw]$")
     ),
 ]
+Program = Annotated[
+    tuple[str, ...], Parsed(values.program, {"type": "array", "items": {"type": "string"}, "minItems": 1})
+]
 Count = Annotated[int, _whole(1, 100_000)]
 Truth = Annotated[bool, Parsed(_truth, {"type": "boolean"})]
 Text = Annotated[str, Parsed(values.text, word("one line of text"))]

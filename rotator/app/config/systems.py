@@ -3,6 +3,7 @@
 A kind that this release does not know yet is refused by name. Nothing here opens or contacts anything.
 """
 
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -21,6 +22,8 @@ from rotator.app.config.parts import (
     HttpsBase,
     ParsedHere,
     Pluggable,
+    PositiveDuration,
+    Program,
     ProxyUrl,
     SecretRef,
     Section,
@@ -251,6 +254,15 @@ EntraAuth = Annotated[
 ]
 
 
+class SignWith(Section):
+    """A program that gets a request for a certificate (PKCS#10, PEM) and prints the certificate (PEM)."""
+
+    command: Program
+    """Program, by its absolute path, and arguments; no shell."""
+    timeout: PositiveDuration = timedelta(seconds=30)
+    """After which it is killed."""
+
+
 class EntraProvider(Section):
     """Microsoft Entra through Graph."""
 
@@ -270,6 +282,8 @@ class EntraProvider(Section):
     """The proxy to go through; those of the environment are not used."""
     auth: EntraAuth
     """How to log in."""
+    sign_with: SignWith | None = None
+    """Has the certificates of applications signed by a certificate authority; without it they sign themselves."""
 
     @property
     def authority_url(self) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Tag
 
-from rotator.app.config.parts import First, Parsed, PositiveDuration, SecretRef, Section, WebUrl, later, tagged
+from rotator.app.config.parts import First, Parsed, PositiveDuration, Program, SecretRef, Section, WebUrl, later, tagged
 from rotator.app.config.values import Wrong
 from rotator.event import EventName
 
@@ -24,19 +24,10 @@ def _events(found: object) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _command(found: object) -> tuple[str, ...]:
-    if not isinstance(found, list) or not found or not all(isinstance(one, str) and one for one in found):
-        raise Wrong("must be a list of program and arguments, such as [/usr/local/libexec/on-rotate]")
-    if not found[0].startswith("/"):
-        raise Wrong("must name the program by its absolute path")
-    return tuple(found)
-
-
 Events = Annotated[
     tuple[str, ...],
     Parsed(_events, {"type": "array", "items": {"enum": [one.value for one in EventName]}, "minItems": 1}),
 ]
-Program = Annotated[tuple[str, ...], Parsed(_command, {"type": "array", "items": {"type": "string"}, "minItems": 1})]
 
 
 class WebhookReceiver(Section):

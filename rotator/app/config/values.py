@@ -283,6 +283,15 @@ def _url(found: object, schemes: tuple[str, ...], wrong: str) -> str:
     return found
 
 
+def program(found: object) -> tuple[str, ...]:
+    """Return a program with its arguments."""
+    if not isinstance(found, list) or not found or not all(isinstance(one, str) and one for one in found):
+        raise Wrong("must be a list of program and arguments, such as [/usr/local/libexec/on-rotate]")
+    if not found[0].startswith("/"):
+        raise Wrong("must name the program by its absolute path")
+    return tuple(found)
+
+
 def listen_address(found: object, base: Path) -> str:
     """Return `host:port` on loopback, or `unix:` and an absolute path."""
     wrong = Wrong("not an address; 127.0.0.1:9633, or unix:/run/rotator/http.sock")
