@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator.clock import Clock
-from rotator.errors import Denied, Misconfigured, RotatorError
+from rotator.errors import Denied, Misconfigured, Refused, RotatorError
 from rotator.finding import Finding, Severity
 from rotator.ports import Listed
 from rotator.providers.entra_answers import Reply, listed, moment, texts
@@ -155,9 +155,17 @@ class Examination:
             self._slots(found, ours)
 
     async def _federated(self, graph: Graph, object_id: str) -> None:
-        """Name the federated credentials: who else may be this application. They are nobody's to rotate."""
+        """Name the federated credentials: who else may be this application. They are nobody's to rotate.
+
+        Not every cloud has them, and no rotation needs them: that they cannot be read fails nothing.
+        """
         clean = Cleaner(())
-        for one in await graph.federated(object_id):
+        try:
+            found = await graph.federated(object_id)
+        except Refused as error:
+            self._tell("federated", Severity.SKIP, error.message)
+            return
+        for one in found:
             said = one if isinstance(one, dict) else {}
             name, issuer, subject = (
                 clean.words(str(said.get(key) or "?"), 120) for key in ("name", "issuer", "subject")

@@ -115,6 +115,18 @@ def test_a_disabled_application_fails(bench: EntraBench) -> None:
     assert one(findings(bench), "application").message == "the application is disabled"
 
 
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_cloud_without_federated_credentials_fails_nothing_and_hides_no_policy(
+    bench: EntraBench, status: int
+) -> None:
+    rule(bench, "tenant", SecretPolicy("p", timedelta(days=30)))
+    refusal = Fault(Answer.ERROR, Effect.NONE, status, code="Request_Refused")
+    bench.sandbox.fail_next(Route.FEDERATED, refusal, app_id=APP)
+    found = findings(bench)
+    assert one(found, "federated").outcome is Severity.SKIP
+    assert "allows 30 d" in one(found, "policy").message
+
+
 @pytest.mark.parametrize("whose", ["application", "tenant"])
 def test_a_policy_that_allows_less_than_we_ask_is_our_configuration(bench: EntraBench, whose: str) -> None:
     rule(bench, whose, SecretPolicy("p", timedelta(days=30)))
