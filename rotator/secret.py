@@ -36,6 +36,10 @@ class Secret:
         """Say whether it begins so, as an issuer's list tells of some characters."""
         return self._text.startswith(prefix)
 
+    def longer_than(self, characters: int) -> bool:
+        """Say whether it has more characters than that."""
+        return len(self._text) > characters
+
     def looks_masked(self) -> bool:
         """Say whether this is nothing or a mask, as some issuers answer to callers who may not see the value.
 

@@ -20,7 +20,7 @@ from rotator.app.mirroring import remarks_on_mirrors
 from rotator.app.results import Item
 from rotator.app.watching import status
 from rotator.event import EventName
-from rotator.timing import spell_moment
+from rotator.timing import spell, spell_moment
 
 NEWEST: Final = 1000
 """So many of the newest records are looked at for what records contain."""
@@ -210,9 +210,9 @@ def _ages(facts: Facts) -> Answer:
     if not facts.credentials or unknown:
         return Answer(Verdict.GAP, f"Not rotated yet: {', '.join(unknown[:5])}." if unknown else "Nothing is tracked.")
     made = [str(one["current"]["created_at"]) for one in facts.credentials if one["current"]["created_at"]]
-    longest = max(facts.lifetimes.values(), default=timedelta(0)).days
+    longest = spell(max(facts.lifetimes.values(), default=timedelta(0)))
     oldest = f"; the oldest secret in use was made {min(made)}" if made else ""
-    text = f"{len(facts.credentials)} credentials, each within its policy of at most {longest} days{oldest}."
+    text = f"{len(facts.credentials)} credentials, each within its policy of at most {longest}{oldest}."
     return Answer(Verdict.SHOWN, text)
 
 
@@ -221,8 +221,8 @@ def _lifetimes(facts: Facts) -> Answer:
     long = [f"{name} {span.days} days" for name, span in facts.lifetimes.items() if span > CIS_LONGEST]
     if long or not facts.lifetimes:
         return Answer(Verdict.GAP, f"Longer than 180 days: {', '.join(long[:5])}." if long else "Nothing is tracked.")
-    longest = max(facts.lifetimes.values()).days
-    return Answer(Verdict.SHOWN, f"No secret is asked for with more than {longest} days.")
+    longest = spell(max(facts.lifetimes.values()))
+    return Answer(Verdict.SHOWN, f"No secret is asked for with more than {longest}.")
 
 
 def _made_by_issuer(facts: Facts) -> Answer:

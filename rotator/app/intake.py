@@ -97,6 +97,12 @@ def _see_what_it_is(kit: Kit, credential: Credential, value: Secret, client_id: 
             hint="Copy it once more, from the first to the last character, and nothing around it.",
             code="damaged",
         )
+    if value.longer_than(LONGEST):
+        raise Refused(
+            f"What was given for {name} is longer than any secret ({LONGEST} characters).",
+            hint="Give the secret alone: the first line of a file or of standard input is taken, whole.",
+            code="damaged",
+        )
     if value == Secret(client_id) or value == Secret(credential.client_id):
         raise Refused(
             f"What was given as the secret of {name} is its client id.",

@@ -19,6 +19,7 @@ from rotator.cli.audit_filters import filters, moment
 from rotator.cli.lazy import Command
 from rotator.cli.opening import opened, stoppable
 from rotator.cli.options import talk_of, yes
+from rotator.cli.streams import printing
 from rotator.cli.talk import Format
 from rotator.errors import Refused
 
@@ -48,7 +49,7 @@ def follow(ctx: click.Context, /, **wanted: Any) -> int:
             else:
                 talk.data(audit_lines([item], talk.out, whole=talk.verbose, titles=titles))
             titles = False
-            sys.stdout.flush()
+            talk.flush()
     return 0
 
 
@@ -72,7 +73,9 @@ def export(ctx: click.Context, /, form: str, out: Path | None, **wanted: Any) ->
         text = auditing.audit_export(house, auditing.Filter(**wanted), Form(form))
         if out is None:
             _verbatim()
-            sys.stdout.writelines(text)
+            for line in text:
+                with printing():
+                    sys.stdout.write(line)
         else:
             _write(out, text)
             talk.say(f"Written to {out}.")

@@ -12,6 +12,7 @@ from typing import Final, TextIO
 
 import click
 
+from rotator.cli.streams import NotPrinted
 from rotator.cli.talk import Talk
 from rotator.errors import RotatorError
 
@@ -48,6 +49,13 @@ def explain(talk: Talk, error: BaseException) -> int:
             return INTERRUPTED
         case BrokenPipeError():
             _nowhere(sys.stdout)
+            return FAILED
+        case NotPrinted():
+            _nowhere(sys.stdout)
+            talk.trouble(
+                f"Standard output cannot be written: {error.message}.",
+                "What the command had to do is done all the same. See it with: rotator status",
+            )
             return FAILED
         case _:
             _unexpected(talk, error)

@@ -17,6 +17,7 @@ from rotator import __version__
 from rotator.cli.failing import explain
 from rotator.cli.lazy import Entry, Group
 from rotator.cli.options import talk_of
+from rotator.cli.streams import stand_in_for_closed_streams
 from rotator.cli.talk import Talk
 
 SECTIONS: Final = {
@@ -66,13 +67,14 @@ class Root(Group):
         if args is None:
             gc.set_threshold(_GARBAGE)
         talk = Talk(argv=("rotator", *argv))
+        stand_in_for_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError):
                 stream.reconfigure(errors="replace")  # type: ignore[union-attr]
         extra.update(prog_name="rotator", standalone_mode=False, obj=talk)
         try:
             status = super().main(argv, *rest, **extra)
-            sys.stdout.flush()
+            talk.flush()
         except Exception as error:  # noqa: BLE001 the last handler there is
             status = explain(talk, error)
         except KeyboardInterrupt as error:

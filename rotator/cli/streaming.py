@@ -10,10 +10,11 @@ import itertools
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from rotator.cli.page import Page
+from rotator.cli.streams import printing
 from rotator.cli.talk import API_VERSION, Format, Talk
 
 PAGE_OF_ROWS: Final = 1000
@@ -52,7 +53,11 @@ def _table(items: Iterable[Item], page: Page, table: TableOf) -> Iterator[str]:
 
 def _object(kind: str, items: Iterable[Item], *, ascii_only: bool) -> None:
     """Write the object of `Talk.show`, character for character, without holding its items."""
-    write: Callable[[str], object] = sys.stdout.write
+
+    def write(text: str) -> None:
+        with printing():
+            sys.stdout.write(text)
+
     write(f'{{\n  "apiVersion": {json.dumps(API_VERSION)},\n  "kind": {json.dumps(kind)},\n  "items": [')
     between, end = "\n", "]"
     for item in items:

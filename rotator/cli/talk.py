@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from rotator.cli.page import RED, Page, page_of
+from rotator.cli.streams import printing
 from rotator.cli.words import fold, hang
 
 API_VERSION: Final = "rotator/v1"
@@ -77,7 +78,13 @@ class Talk:
     def data(self, lines: Iterable[str]) -> None:
         """Write lines to standard output."""
         for line in lines:
-            sys.stdout.write(line + "\n")
+            with printing():
+                sys.stdout.write(line + "\n")
+
+    def flush(self) -> None:
+        """See that what was printed arrives. Raises NotPrinted."""
+        with printing():
+            sys.stdout.flush()
 
     def say(self, text: str = "") -> None:
         """Write a sentence to standard error, unless nothing is to be said."""
@@ -99,7 +106,7 @@ class Talk:
         self._write([page.paint(head, RED) + first[len(head) :], *below])
 
     def _write(self, lines: Sequence[str]) -> None:
-        sys.stdout.flush()  # what was printed before stands before it
+        self.flush()  # what was printed before stands before it
         sys.stderr.writelines(line + "\n" for line in lines)
         sys.stderr.flush()
 

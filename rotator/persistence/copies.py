@@ -92,8 +92,8 @@ def _copy(database: Path, target: Path) -> None:
     with contextlib.closing(Database(database, Access.LOOK)) as opened:
         if not target.parent.is_dir():
             raise StateUnusable(
-                f"There is no folder {target.parent}",
-                hint="Make it first, for rotator alone: mkdir -m 700",
+                f"There is no folder {target.parent}.",
+                hint=f"Make it first, for rotator alone: mkdir -m 700 {target.parent}",
                 code="state_unreadable",
             )
         places.see_that_it_is_safe(target)

@@ -92,8 +92,14 @@ class StateLock:
     def _busy(self) -> Busy:
         holder = self.holder()
         who = f"process {holder.pid} ({holder.kind})" if holder and holder.pid else "another process"
+        if holder is not None and holder.kind.split(" ")[0] == "daemon":  # it does not end by itself
+            return Busy(
+                f"The state is in use by the daemon, process {holder.pid}.",
+                hint=f"Stop it first: systemctl stop rotator, or Ctrl-C where it runs (ps -fp {holder.pid}).",
+                code="state_locked",
+            )
         return Busy(
-            f"The state is in use by {who}",
+            f"The state is in use by {who}.",
             hint="Wait until it has ended, or look at it: "
             + (f"ps -fp {holder.pid}" if holder and holder.pid else f"fuser -v {self.path}"),
             code="state_locked",

@@ -75,7 +75,7 @@ def new_file(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
         raise StateUnusable(
-            f"{path} exists already, and nothing is overwritten",
+            f"{path} exists already, and nothing is overwritten.",
             hint="Choose another name, or remove the file first.",
             code="file_exists",
         ) from None

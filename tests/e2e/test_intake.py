@@ -111,6 +111,7 @@ def test_a_daemon_takes_it_through_its_socket(vendor: Bench) -> None:
     [
         ("  padded-value ", (), "damaged", "spaces or line ends"),
         ("", (), "damaged", "empty"),
+        ("long" * 1025, (), "damaged", "longer than any secret"),
         (CLIENT, (), "swapped", "client id"),
         ("never-issued-by-anybody", (), "still_refused", "refused"),
         ("MADE", ("--issued-at", "2020-01-01"), "expired", "ended at"),

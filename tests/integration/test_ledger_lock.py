@@ -64,7 +64,8 @@ def test_a_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
         with pytest.raises(Busy) as caught, StateLock(database, SystemClock()):
             pass
         assert caught.value.exit_status == 75
-        assert f"process {process.pid} (daemon)" in caught.value.message
+        assert f"the daemon, process {process.pid}." in caught.value.message
+        assert "Stop it first" in caught.value.hint, "a daemon is not waited for: it does not end by itself"
         assert str(process.pid) in caught.value.hint
         assert StateLock(database, SystemClock()).holder() == Holder(process.pid, "daemon")
 

@@ -348,3 +348,35 @@ def test_the_tab_key_offers_commands_options_and_names() -> None:
     assert offered("rotator history ", 2) == ["kontrolle-plus-prod", "site-reports-prod"]
     assert offered("rotator rotate --em", 2) == ["--emergency"]
     assert offered("rotator status -o j", 3) == ["json", "jsonl"]
+
+
+# -------------------------------------------------------------------------------------------------------------- streams
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_nowhere_and_no_file_takes_its_place(closed: str, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    ask = f"import os; open({str(seen)!r}, 'w').write(' '.join(os.readlink(f'/proc/self/fd/{{n}}') for n in (0, 1, 2)))"
+    code = f"from rotator.cli.streams import stand_in_for_closed_streams as f; f(); {ask}; print(1)"
+    line = f'"$0" -c "$1" {closed}; "$0" -m rotator.cli.main --config "$2" config show {closed}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, code, SAMPLE], capture_output=True, stdin=subprocess.PIPE, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert seen.read_text().split().count("/dev/null") == closed.count("&-")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("command", [("config", "show"), ("config", "schema"), ("config", "show", "-o", "json")])
+def test_a_full_disk_under_standard_output_is_no_fault_of_ours(command: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rotator.cli.main", "--config", SAMPLE, *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("rotator: Standard output cannot be written: No space left on device.\n")
+    assert "fault of rotator" not in done.stderr and "Traceback" not in done.stderr
