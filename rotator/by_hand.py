@@ -29,6 +29,7 @@ from rotator.model import (
     Version,
     VersionState,
 )
+from rotator.outlook import DOES_NOT_PASS
 from rotator.ports import Answer, Issued, Tracked, Verdict
 from rotator.proving import control, prove_current
 from rotator.staging import Claim, free
@@ -83,8 +84,9 @@ def _remember(kit: Kit, verdict: Verdict) -> None:
     if verdict.answer is Answer.PROVED:
         kit.ledger.note(replace(tracked.state, proved_at=now, error=None))
         return
-    message, hint = f"The secret in use does not pass: {verdict.message}", "Mend it at the issuer, or rotate it."
-    kit.ledger.note(replace(tracked.state, error=Trouble(verdict.code, message, hint, now)))
+    message, hint = f"{DOES_NOT_PASS}: {verdict.message}", "Mend it at the issuer, or rotate it."
+    # The next pass looks again, whenever the next heartbeat would be.
+    kit.ledger.note(replace(tracked.state, error=Trouble(verdict.code, message, hint, now), wake_at=None))
 
 
 def retire_now(kit: Kit, key_id: str | None) -> tuple[str, ...]:

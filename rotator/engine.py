@@ -22,7 +22,7 @@ from rotator.errors import Broken, Busy, Denied, Refused, RotatorError, StateUnu
 from rotator.event import EventName
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential, CredentialState, Rotation, RotationOutcome, Trouble
-from rotator.outlook import asleep, unsaid, wake_at
+from rotator.outlook import asleep, doubted, unsaid, wake_at
 from rotator.planner import current_version, next_rotation, retry_at, why_idle
 from rotator.ports import Tracked
 from rotator.staging import see_binding
@@ -164,7 +164,8 @@ class Engine:
             return
         state, failures = tracked.state, tracked.state.failures + 1 if visit.unproved else 0
         again = plus(self.clock.now(), self._backoff(tracked, failures)) if visit.unproved else None
-        calm = replace(state, error=visit.warning, failures=failures, cause=None, same_cause=0, not_before=again)
+        said = visit.warning or (state.error if doubted(state) else None)  # what nobody has disproved stays said
+        calm = replace(state, error=said, failures=failures, cause=None, same_cause=0, not_before=again)
         if calm != state:
             kit.ledger.note(calm)
 

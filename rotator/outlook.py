@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from rotator.due import Action, Due
 from rotator.event import EventName
-from rotator.model import Credential, VersionState
+from rotator.model import Credential, CredentialState, VersionState
 from rotator.planner import NO_JITTER, begins_at, current_version, next_action, prepared_until, retry_at, why_idle
 from rotator.ports import Tracked
 from rotator.timing import plus, spell, spell_moment
@@ -20,6 +20,9 @@ LONGEST_SLEEP: Final = timedelta(hours=1)
 
 GRACE_PROOFS: Final = timedelta(minutes=5)
 """How often, at least, the current version is proved while the one before could still be put back."""
+
+DOES_NOT_PASS: Final = "The secret in use does not pass"
+"""How a `Trouble` begins that says so, whoever asked."""
 
 _NOTHING: Final = timedelta(0)
 
@@ -119,6 +122,12 @@ def unsaid(credential: Credential, tracked: Tracked, now: datetime) -> tuple[Ale
     return tuple(one for one in alerts(credential, tracked, now) if last is None or one.at > last)
 
 
+def doubted(state: CredentialState) -> bool:
+    """Say whether the version in use did not pass when it was proved last, be it by a person, and nothing since."""
+    said, proved = state.error, state.proved_at
+    return said is not None and said.message.startswith(DOES_NOT_PASS) and (proved is None or proved < said.at)
+
+
 def heartbeat_at(credential: Credential, tracked: Tracked, now: datetime) -> datetime | None:
     """Return when the current version is to be proved next without cause; None: only when asked.
 
@@ -134,7 +143,7 @@ def heartbeat_at(credential: Credential, tracked: Tracked, now: datetime) -> dat
     if every is None:
         return None
     proved = tracked.state.proved_at
-    at = now if proved is None else plus(min(proved, now), every)
+    at = now if proved is None or doubted(tracked.state) else plus(min(proved, now), every)
     return max(at, retry_at(tracked, now) or at)
 
 

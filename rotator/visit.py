@@ -38,7 +38,7 @@ from rotator.model import (
     Version,
     VersionState,
 )
-from rotator.outlook import heartbeat_at
+from rotator.outlook import DOES_NOT_PASS, heartbeat_at
 from rotator.planner import begins_at, must_ask, next_rotation, prepared_until, procedure_of, retirements
 from rotator.ports import Answer, Tracked, Verdict
 from rotator.proving import control, prove_current, silence
@@ -58,8 +58,6 @@ _BY_USE: Final = RetireMode.WHEN_UNUSED
 
 REFUSALS: Final = 3
 """So often in a row is the version in use refused before that is believed."""
-
-_DOES_NOT_PASS: Final = "The secret in use does not pass"
 
 _OWN: Final = (Origin.OURS, Origin.ADOPTED)
 
@@ -171,7 +169,8 @@ class Visit:
         if verdict.answer is Answer.PROVED:
             kit.ledger.note(replace(self._tracked().state, proved_at=kit.clock.now()))
             return False
-        message = f"{_DOES_NOT_PASS}: {verdict.message}"
+        silent = verdict.answer is Answer.SILENT
+        message = f"{'The secret in use cannot be proved now' if silent else DOES_NOT_PASS}: {verdict.message}"
         hint = f"Look again with: rotator verify {kit.credential.name}"
         self.warning, self.unproved = Trouble(verdict.code, message, hint, kit.clock.now()), True
         return verdict.answer is Answer.REFUSED
@@ -193,7 +192,7 @@ class Visit:
             return False
         self._live(begin(kit, scene, Reason.REVERTED, back_to=before[-1]))
         if self.warning is not None:
-            said = self.warning.message.removeprefix(_DOES_NOT_PASS)
+            said = self.warning.message.removeprefix(DOES_NOT_PASS)
             message = f"The secret promoted last does not pass, so consumers read the one before again{said}"
             self.warning = replace(self.warning, message=message)
         return True

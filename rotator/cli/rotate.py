@@ -199,6 +199,8 @@ def outcome_sentence(item: Mapping[str, Any], place: str | None, when: When) -> 
         made = "the new version is undone" if item["new_key_id"] else "no new version was made"
         serves = ", the old one serves" if item["old_key_ids"] else ""
         return f"abandoned{in_time}: {made}{serves}."
+    if outcome == "skipped" and item["error"] is not None:
+        return "not rotated."
     if outcome == "skipped" and item["reason"] not in ("parked", "paused", "forgotten"):
         return "nothing was due."
     return f"{outcome}."

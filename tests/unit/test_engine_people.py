@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rotator.by_hand import Leaving, forget, retire_now
+from rotator.by_hand import Leaving, Proof, forget, prove_now, retire_now
 from rotator.errors import ClockWrong, OutcomeUnknown
 from rotator.event import EventName
 from rotator.model import Act, ProofSeen, RetireMode, RotationOutcome, Trouble, VersionState
@@ -391,3 +391,33 @@ def test_two_dead_versions_do_not_keep_a_third_from_being_made() -> None:
     assert world.works(world.main())
     world.settle(state)
     world.check(quiet=True)
+
+
+def test_a_refusal_that_a_person_found_is_looked_into_by_the_next_visit() -> None:
+    world = World(credential(every=DAY))
+    state = world.state()
+    state.visit()
+    first = world.main_key()
+    assert first is not None
+    world.advance(MINUTE)
+    world.issuer.remove(APP, first)
+    assert prove_now(state.kit()).outcome is Proof.REFUSED
+    report = state.visit()
+    assert (report.outcome, report.reason) == (RotationOutcome.PROMOTED, "refused")
+    assert state.ledger.states[NAME].error is None
+
+
+def test_a_refusal_that_a_person_found_stays_said_where_only_persons_prove() -> None:
+    world = World(credential(every=None))
+    state = world.state()
+    state.visit()
+    first = world.main_key()
+    assert first is not None
+    world.advance(2 * DAY)
+    state.visit()
+    world.issuer.remove(APP, first)
+    assert prove_now(state.kit()).outcome is Proof.REFUSED
+    world.advance(2 * HOUR)
+    assert state.visit().outcome is RotationOutcome.SKIPPED
+    error = state.ledger.states[NAME].error
+    assert error is not None and error.message.startswith("The secret in use does not pass")
