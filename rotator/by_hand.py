@@ -31,8 +31,9 @@ from rotator.model import (
 )
 from rotator.outlook import DOES_NOT_PASS
 from rotator.ports import Answer, Issued, Tracked, Verdict
+from rotator.prepared import is_prepared
 from rotator.proving import control, prove_current
-from rotator.staging import Claim, free
+from rotator.staging import Claim, Stage, StagingDocument, free
 from rotator.survey import read, reconcile, strays
 from rotator.sweeping import sight, sweep
 
@@ -124,6 +125,12 @@ def sweep_now(kit: Kit) -> tuple[str, ...]:
 def settled(kit: Kit) -> Tracked:
     """Return what is known when nothing is unfinished. Raises Busy when something is."""
     tracked = kit.ledger.tracked(kit.credential.name)
+    if tracked is not None and is_prepared(tracked.rotation):
+        raise Busy(
+            f"The next version of {kit.credential.name} is prepared and waits; until it is shown nothing else is done.",
+            hint=f"Show it now, then try again: rotator rotate --now {kit.credential.name}",
+            code="prepared",
+        )
     if tracked is not None and tracked.rotation is not None:
         raise Busy(
             f"A rotation of {kit.credential.name} is unfinished.",
@@ -172,22 +179,23 @@ def forget(kit: Kit, how: Leaving) -> None:
     """End the management of a credential; its name is free for another afterwards.
 
     Works on what the name stood for, whatever the configuration says by now. With RETIRE every version of ours is
-    removed, the one in use included: nothing is proved, because nothing is to be left. Stopped anywhere: the rest is
-    done when it is asked again.
+    removed, the one in use included: nothing is proved, because nothing is to be left. What is unfinished or prepared
+    is not finished any more; a version that nobody was shown, and that is left, is named in the record. Stopped
+    anywhere: the rest is done when it is asked again.
     """
     tracked = kit.ledger.tracked(kit.credential.name)
     if tracked is None or tracked.state.forgotten_at is not None:
         raise Refused(f"{kit.credential.name} is not managed.", hint="See what is: rotator status", code="not_managed")
     kit = replace(kit, credential=_as_it_was(kit.credential, tracked.state))
     orphans = strays(kit, read(kit)) if how is Leaving.RETIRE else ()
-    claim = Claim.begin(kit, rotation_id="")
+    claim = Claim.take(kit, lambda present: _put_aside(kit, present))
     now, ended = kit.clock.now(), []
     for version in tracked.versions:
         if how is Leaving.RETIRE and version.origin in _OWN:
             claim.renew()
             remove(kit, version, Reason.FORGOTTEN.value)
         else:
-            ended.append(replace(version, state=VersionState.LEFT))
+            ended.append(version)
     for one in orphans:
         remove(kit, Version(kit.credential.name, one.key_id, VersionState.RETIRING, Origin.OURS, tag=one.tag),
                Reason.FORGOTTEN.value)  # fmt: skip
@@ -195,10 +203,19 @@ def forget(kit: Kit, how: Leaving) -> None:
         event = kit.event(EventName.ROTATION_ABANDONED, rotation_id=tracked.rotation.id, reason=Reason.FORGOTTEN.value)
         over = replace(tracked.rotation, phase=Phase.ABANDONED, outcome=RotationOutcome.ABANDONED, finished_at=now)
         kit.ledger.record(event, over)
-    event = kit.event(EventName.CREDENTIAL_FORGOTTEN, reason=how.value)
+    unshown = ", ".join(one.key_id for one in ended if one.state is VersionState.CANDIDATE)
+    detail = f"never shown to consumers, and left at its issuer: {unshown}" if unshown else None
+    event = kit.event(EventName.CREDENTIAL_FORGOTTEN, reason=how.value, detail=detail)
+    ended = [replace(one, state=VersionState.LEFT) for one in ended]
     state = replace(tracked.state, forgotten_at=now, parked=None, paused_at=None, error=None)
     kit.ledger.record(event, replace(state, failures=0, cause=None, same_cause=0, not_before=None), *ended)
     free(claim)
+
+
+def _put_aside(kit: Kit, present: StagingDocument | None) -> StagingDocument:
+    """Return the claim for the end of everything: what is unfinished, or prepared, is not finished any more."""
+    nothing = present or StagingDocument(kit.credential.binding, "", 0, Stage.IDLE, kit.clock.instant())
+    return replace(nothing, stage=Stage.CLAIMED, rotation_id="", key_id=None, values=None, promote_at=None)
 
 
 def _as_it_was(credential: Credential, state: CredentialState) -> Credential:

@@ -48,11 +48,12 @@ def put_there(run: Run, values: Fields, *changes: Change, phase: Phase = Phase.S
 
 def staged(run: Run, values: Fields) -> dict[str, object]:
     """Return what the staging document says of a rotation whose value it holds."""
-    facts = {"attempt": run.rotation.attempt, "base_version": run.rotation.base_version, "key_id": run.rotation.key_id}
+    rotation = run.rotation
+    facts = {"attempt": rotation.attempt, "base_version": rotation.base_version, "key_id": rotation.key_id}
     kept, came = run.claim.document.keepsakes, run.issued.keepsake if run.issued is not None else None
     if came is not None and run.rotation.key_id is not None:
         kept = (*kept, (run.rotation.key_id, came))
-    return {"stage": Stage.STAGED, "values": values, "keepsakes": kept, **facts}
+    return {"stage": Stage.STAGED, "values": values, "keepsakes": kept, "promote_at": rotation.promote_at, **facts}
 
 
 def see_it_there(run: Run, values: Fields) -> None:

@@ -41,6 +41,7 @@ from rotator.windows import last_opening_before, opening_at
 NO_JITTER: Final = timedelta(0)
 
 _OWN: Final = (Origin.OURS, Origin.ADOPTED)
+_BY_ITSELF: Final = (RetireMode.AFTER_GRACE, RetireMode.WHEN_UNUSED)
 _REPLACED: Final = (VersionState.PREVIOUS, VersionState.RETIRING)
 
 
@@ -144,13 +145,26 @@ def prepared_until(tracked: Tracked, now: datetime) -> datetime | None:
 def begins_at(credential: Credential, tracked: Tracked | None, due: Due) -> datetime:
     """Return when a rotation begins whose version is to be shown at `due.at`: earlier, where it is prepared.
 
-    What waits for a grace has no slot before, and what a person asked for, or has expired, waits for nothing.
+    What waits for a grace has no slot before, and what a person asked for, or has expired, waits for nothing. While a
+    version is prepared nothing is retired, so none is before a grace is over that ends by then.
     """
     ahead = credential.policy.prepare
     by_age = due.action is Action.ROTATE and due.reason in (Reason.NEAR_EXPIRY, Reason.MAX_AGE)
     if ahead is None or not by_age or due.hold is Hold.GRACE or procedure_of(credential, tracked).single_slot:
         return due.at
-    return plus(due.at, -ahead)
+    replaced = tracked.versions if tracked is not None else ()
+    graces = [end_of_grace(one, credential.policy) for one in replaced if one.state is VersionState.PREVIOUS]
+    free = [end for end in graces if end is not None and credential.policy.retire in _BY_ITSELF]
+    return min(due.at, max((plus(due.at, -ahead), *free)))
+
+
+def postponed_until(credential: Credential, tracked: Tracked, now: datetime) -> datetime | None:
+    """Return until when what is prepared waits once more, since its window was missed; None when it may be shown."""
+    if credential.policy.window is None:
+        return None
+    look = _look(credential, tracked, now)
+    at, _ = _in_window(look, credential.policy.window, now, Hold.NOTHING, _latest(look))
+    return at if at > now else None
 
 
 def retry_at(tracked: Tracked, now: datetime) -> datetime | None:
@@ -290,9 +304,7 @@ def _due(look: _Look, reason: Reason, since: datetime, at: datetime, hold: Hold)
 def _held_up(look: _Look, since: datetime, urgency: _Urgency, jitter: timedelta) -> tuple[datetime, Hold]:
     """Return when it happens, and what decided that."""
     version, policy = look.current, look.credential.policy
-    latest = None
-    if version is not None and version.expires_at is not None:
-        latest = plus(version.expires_at, -look.credential.proof.deadline)
+    latest = _latest(look)
     at, hold = since, Hold.NOTHING
     if urgency is _Urgency.BY_AGE and version is not None:
         if jitter > NO_JITTER:
@@ -303,6 +315,12 @@ def _held_up(look: _Look, since: datetime, urgency: _Urgency, jitter: timedelta)
     if look.retry is not None and look.retry > at:
         at, hold = look.retry, Hold.RETRY
     return (at, hold) if policy.window is None else _in_window(look, policy.window, at, hold, latest)
+
+
+def _latest(look: _Look) -> datetime | None:
+    """Return when a rotation must have begun, so that the version in use lives until the next one is shown."""
+    end = look.current.expires_at if look.current else None
+    return None if end is None else plus(end, -look.credential.proof.deadline)
 
 
 def _not_too_late(at: datetime, since: datetime, latest: datetime | None) -> datetime:

@@ -9,7 +9,8 @@ one that another state on the same staging area can read.
     unfinished    idle, gone, or another one   overtaken: ours is closed, nothing is touched; what is left is swept
     finished      the same rotation            only the claim was not given up: it is now
     unknown       claimed, without a value     given up; what its holder may have made is swept as an orphan
-    unknown       staged or later              taken over from the staged copy, from the phase that it shows
+    unknown       staged or later              taken over from the staged copy, from the phase that it shows; what is
+                                               prepared is left waiting before, see `prepared`
     any           retiring                     see `endings.finish_retiring`
 """
 

@@ -57,7 +57,10 @@ class Previous:
 
 @dataclass(frozen=True, slots=True)
 class StagingDocument:
-    """One staging document, and the version of it that was read. values: the candidate's, under our field names."""
+    """One staging document, and the version of it that was read. values: the candidate's, under our field names.
+
+    promote_at: until then it is prepared, and left waiting by every state.
+    """
 
     binding: Binding
     owner: str
@@ -74,6 +77,7 @@ class StagingDocument:
     previous: tuple[Previous, ...] = ()
     retiring: tuple[str, ...] = ()
     keepsakes: tuple[tuple[str, Fields], ...] = ()
+    promote_at: datetime | None = None
 
     def keepsake(self, key_id: str) -> Fields | None:
         """Return what came with a version and is needed to remove it; None when nothing is kept."""
@@ -109,6 +113,8 @@ class StagingDocument:
             fields["key_id"] = self.key_id
         if self.procedure.single_slot:
             fields["procedure"] = self.procedure.value
+        if self.promote_at is not None:
+            fields["promote_at"] = self.promote_at.isoformat()
         for name in self.values or ():
             value = self.values.secret(name) if self.values else None
             if value is not None:
@@ -143,6 +149,7 @@ def decode(fields: Fields, path: str) -> StagingDocument:
             previous=tuple(Previous(str(key), int(base)) for key, base in json.loads(_text(fields, "previous"))),
             retiring=tuple(str(key) for key in json.loads(_text(fields, "retiring"))),
             keepsakes=tuple(_keepsakes(fields)),
+            promote_at=datetime.fromisoformat(later) if (later := fields.text("promote_at")) is not None else None,
         )
     except (KeyError, ValueError, TypeError):
         raise Broken(
@@ -353,7 +360,7 @@ class Claim:
         """
         gone = self._kit.ledger.known_key_ids(self._kit.credential.name, FAR_PAST) - self._living()
         kept = tuple(one for one in self.document.keepsakes if one[0] not in gone)
-        self.publish(stage=Stage.IDLE, key_id=None, values=None, keepsakes=kept, **changes)
+        self.publish(stage=Stage.IDLE, key_id=None, values=None, keepsakes=kept, promote_at=None, **changes)
         self._kit.store.staging.erase_before(self._kit.credential.name, self._version)
 
     def _living(self) -> frozenset[str]:

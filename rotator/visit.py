@@ -41,6 +41,7 @@ from rotator.model import (
 from rotator.outlook import DOES_NOT_PASS, heartbeat_at
 from rotator.planner import begins_at, must_ask, next_rotation, prepared_until, procedure_of, retirements
 from rotator.ports import Answer, Tracked, Verdict
+from rotator.prepared import at_rest_until_now, is_prepared, waits
 from rotator.proving import control, prove_current, silence
 from rotator.recovery import resume
 from rotator.run import Run
@@ -89,9 +90,11 @@ class Visit:
             erase_remains(self.kit)
         tracked = reconcile(self.kit, scene)
         dead = self._is_dead(tracked, scene)
-        if prepared_until(tracked, self.kit.clock.now()) is not None:
+        if waits(self.kit, tracked, scene):
             if dead:  # what is prepared need not wait any longer
                 self._promote_prepared(scene)
+            elif is_prepared(tracked.rotation) and prepared_until(tracked, self.kit.clock.now()) is None:
+                scene.require_time()
             return
         if dead:  # without a successor that works nothing is retired, and what waits to be must not keep others waiting
             put_off_retiring(self.kit)
@@ -121,11 +124,16 @@ class Visit:
 
     def _finish(self, scene: Scene) -> Scene:
         tracked = self.kit.ledger.tracked(self.kit.credential.name)
-        if tracked is not None and prepared_until(tracked, self.kit.clock.now()) is not None:
+        if waits(self.kit, tracked, scene):
             return scene
+        ready = tracked is not None and is_prepared(tracked.rotation)
+        if ready:
+            reconcile(self.kit, scene)
         run = resume(self.kit, tracked, scene)
         if run is None:
             return scene
+        if ready:
+            at_rest_until_now(run, scene)
         if run.waits and tracked is not None and tracked.request is not None:
             self._answer(run, tracked.request)
         self._live(run)
@@ -142,8 +150,10 @@ class Visit:
     def _promote_prepared(self, scene: Scene) -> None:
         run = resume(self.kit, self._tracked(), scene)
         if run is not None:
+            at_rest_until_now(run, scene)
             run.put(promote_at=None)
             self._live(run)
+            self.warning, self.unproved = None, False  # was said of the version that is replaced now
 
     def _live(self, run: Run) -> None:
         """Go on to the end of a rotation. Raises why it was abandoned, too."""

@@ -171,4 +171,18 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         ("at is not None and self.kit.clock.now() < at", "at is None and self.kit.clock.now() != at"),
         tests=("tests/unit/test_prepared_ahead.py",),
     ),
+    mutant(
+        "another state shows what is prepared",
+        "what is prepared waits, whoever finds it",
+        "prepared.py",
+        ("        return not asked and elsewhere is not None and now < elsewhere\n", "        return False\n"),
+        tests=("tests/unit/test_prepared_ahead.py",),
+    ),
+    mutant(
+        "a wrong clock shows what is prepared",
+        "nothing starts because of time while the clocks disagree",
+        "prepared.py",
+        ("scene.document.store_now) is not None:\n", "scene.document.store_now) is kit:\n"),
+        tests=("tests/unit/test_prepared_ahead.py",),
+    ),
 )
