@@ -37,6 +37,7 @@ class Applications:
         self._clock = clock
         self._known: dict[str, Application] = {}
         self._fresh: dict[str, Instant] = {}
+        self.ended: set[str] = set()  # thumbprints of certificates that consumers read and that were removed even so
 
     async def resolved(self, graph: Graph, application: str) -> Application:
         """Return the application object, from memory: object ids do not change."""

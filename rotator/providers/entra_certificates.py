@@ -93,6 +93,9 @@ class Certificates:
         """Remove one certificate. Raises as `Provider.retire`."""
         app = await self._applications.resolved(graph, self._application)
         _, items = await self._read(graph)
+        own = self._holder is not None and any(
+            self._holder.is_of(one) and one["keyId"].lower() == key_id for one in items
+        )
         try:
             # Whether it is listed or not: lists lag, and what removes by id knows better.
             done = await self._remove_by_proof(graph, app, key_id, items)
@@ -109,6 +112,8 @@ class Certificates:
             self._applications.is_old(key_id)  # if Graph does not find it the next time, then because of this
             raise
         self._applications.is_old(key_id)
+        if own and self._holder is not None:
+            self._applications.ended.add(self._holder.thumbprint)
         return Retired.DONE
 
     # ------------------------------------------------------------------------------------------------------ by a proof
@@ -209,6 +214,8 @@ class Certificates:
     def _lacks_the_newest(self, graph: Graph, items: list[dict[str, Any]]) -> bool:
         """Say whether what consumers read is not listed, and so new that this is no sign of its end."""
         if self._holder is None or any(self._holder.is_of(item) for item in items):
+            return False
+        if self._holder.thumbprint in self._applications.ended:
             return False
         return self._now(graph) - self._holder.since < SPREADING
 

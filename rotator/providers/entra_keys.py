@@ -149,17 +149,18 @@ class Holder:
         self.since = certificate.not_valid_before_utc
         # SHA-1 is how Entra names a certificate (RFC 7515 section 4.1.7); it protects nothing here.
         self._print = certificate.fingerprint(hashes.SHA1())  # noqa: S303
+        self.thumbprint = self._print.hex().upper()
 
     def is_of(self, item: Mapping[str, Any]) -> bool:
         """Say whether this is Graph's entry of the certificate: by its bytes, or by its SHA-1 in base64 or in hex."""
         der = base64.b64encode(self._certificate.public_bytes(Encoding.DER)).decode()
-        named = (base64.b64encode(self._print).decode(), self._print.hex().upper())
+        named = (base64.b64encode(self._print).decode(), self.thumbprint)
         return item.get("key") == der or item.get("customKeyIdentifier") in named
 
     def proof(self, object_id: str, now: datetime) -> str:
         """Return a proof of possession for one application, by its object id."""
         header: dict[str, Any] = {
-            "kid": self._print.hex().upper(),
+            "kid": self.thumbprint,
             "x5t": base64.urlsafe_b64encode(self._print).rstrip(b"=").decode(),
         }
         since = int(now.timestamp())

@@ -187,6 +187,15 @@ def test_without_a_key_one_is_ended_by_writing_the_rest(bench: EntraBench) -> No
     assert seen(bench) == ["update_application"] * 2
 
 
+def test_all_of_ours_can_be_ended_at_once_the_one_in_use_first(bench: EntraBench) -> None:
+    theirs, old = foreign(bench), first(bench)
+    new = bench.provider.create(NAMED, f"{TAG}2", DAYS)
+    hold(bench, new.values)
+    for one in (new, old):
+        assert bench.provider.retire(NAMED, one.version.key_id) is Retired.DONE
+    assert live(bench) == {theirs.key_id}
+
+
 def test_no_certificate_signs_its_own_end(bench: EntraBench) -> None:
     issued = first(bench)
     assert bench.provider.retire(NAMED, issued.version.key_id) is Retired.DONE
