@@ -15,17 +15,11 @@ from typing import TypeVar
 from rotator.clock import Clock
 from rotator.errors import Broken, OutcomeUnknown, RotatorError
 from rotator.event import Event, EventName, Outcome
+from rotator.label import is_ours, label, prefix
 from rotator.model import Act, Credential, Intent
 from rotator.ports import Change, Keeping, Ledger, Progress, Prover, Provider, SignInActivity, Slot, Store
 
 T = TypeVar("T")
-
-TAG_ROOT = "rotator"
-
-
-def tag_prefix(install: str, name: str) -> str:
-    """Return what the labels of all our versions of one credential begin with."""
-    return f"{TAG_ROOT}/{install}/{name}/"
 
 
 class Interrupted(Exception):
@@ -70,15 +64,15 @@ class Kit:
     @property
     def tag_prefix(self) -> str:
         """Return what the label of every version of ours for this credential begins with."""
-        return tag_prefix(self.install, self.credential.name)
+        return prefix(self.install, self.credential)
 
     def tag(self, rotation_id: str, attempt: int) -> str:
         """Return the label for one creation. A new attempt always gets a new one."""
-        return f"{self.tag_prefix}{rotation_id}/{attempt}"
+        return label(self.install, self.credential, rotation_id, attempt)
 
     def owns(self, tag: str | None) -> bool:
         """Say whether a label found at the issuer is one of ours for this credential."""
-        return tag is not None and bool(self.install) and tag.startswith(self.tag_prefix)
+        return is_ours(self.install, self.credential, tag)
 
     def field(self, name: str) -> str:
         """Return what one of our fields is called in the document that consumers read."""

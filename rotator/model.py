@@ -104,8 +104,9 @@ class Credential:
     Entra the authority and tenant). application: the issuer's name for the client. client_id: empty when only the
     issuer knows it. fields: our field name to the name in the consumer document. by_hand: what a person does where no
     API makes a version, in one sentence; empty: rotator asks the issuer. procedure: as the configuration has it; an
-    issuer that knows better says so in its list. labelled: the issuer keeps our label with each version. carries: our
-    fields that hold a version, the secret one last.
+    issuer that knows better says so in its list. labelled: the issuer keeps our label with each version.
+    longest_label: characters that it keeps of it; None: enough. carries: our fields that hold a version, the secret one
+    last.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Credential:
     by_hand: str = ""
     procedure: Procedure = Procedure.OVERLAP
     labelled: bool = True
+    longest_label: int | None = None
     carries: tuple[str, ...] = ("client_secret",)
     description: str = ""
     owner: str = ""

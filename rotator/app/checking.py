@@ -19,7 +19,8 @@ from rotator.app.results import Item, status_of_findings
 from rotator.app.standing import SECRET_IS_GOOD, STANDING, braked, known, staged, standing, vanished
 from rotator.errors import Misconfigured, RotatorError
 from rotator.finding import Finding, Severity
-from rotator.kit import Interrupted, tag_prefix
+from rotator.kit import Interrupted
+from rotator.label import prefix
 from rotator.model import Credential
 from rotator.ports import Answer, Tracked, Verdict
 from rotator.secret import Fields
@@ -202,7 +203,7 @@ def _our_tag(house: House, credential: Credential) -> str:
         install = house.install(credential.store, Use.LOOK)
     except RotatorError:  # the look at the store tells why
         return ""
-    return tag_prefix(install, credential.name) if install else ""
+    return prefix(install, credential) if install else ""
 
 
 def _staged(house: House, credential: Credential) -> Look:

@@ -26,7 +26,8 @@ from rotator.clock import SystemClock
 from rotator.engine import Engine
 from rotator.event import Event, EventName
 from rotator.finding import Finding
-from rotator.kit import Kit, tag_prefix
+from rotator.kit import Kit
+from rotator.label import prefix
 from rotator.model import Credential, Policy, Procedure, ProofPlan, Request
 from rotator.persistence.ledger import SqlLedger
 from rotator.ports import Answer, Issued, Listing, Provider, Retired, Verdict
@@ -154,8 +155,8 @@ class Life:
 
     def ours(self) -> set[str]:
         """Return the versions at the issuer that carry our label."""
-        prefix = tag_prefix(self.install, NAME)
-        return {key_id for key_id, tag in self.bench.truth().items() if tag is not None and tag.startswith(prefix)}
+        ours = prefix(self.install, self.credential)
+        return {key_id for key_id, tag in self.bench.truth().items() if tag is not None and tag.startswith(ours)}
 
     def shown(self) -> tuple[str | None, bool]:
         """Return the key id that consumers read, and whether what they read works."""

@@ -46,6 +46,12 @@ LET_IT_BE = "It is looked for as it is: let it be all of a text, of a header, or
 METHODS = "Methods: GET, POST, PUT, PATCH, DELETE. The path begins with / and stands below `base_url`."
 
 VENDORS: dict[str, tuple[str, list[str]]] = {
+    "a vendor: labels that are too short to tell ours apart": (
+        vendor(listed=LIST.replace("tag: /label,", "tag: /label, tag_length: §31,")),
+        [
+            f"{AT}.operations.list.tag_length: must be a number of characters, from 32 to 128\n  In a shorter one ours could not be told apart; where the vendor keeps more, leave it out."
+        ],
+    ),
     "a vendor: requests and pointers": (
         vendor(
             create='{request: §FETCH /apps, json: {l: "{tag}"}, expect: §[20], secret: §client_secret, key_id: /id, headers: {§Authorization: x}}',

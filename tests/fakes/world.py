@@ -17,6 +17,7 @@ from rotator.clock import ManualClock
 from rotator.engine import Engine, Mode, Report
 from rotator.event import Event, EventName, Outcome
 from rotator.kit import Kit
+from rotator.label import is_ours
 from rotator.model import Act, Credential, Policy, Procedure, ProofPlan, Request
 from rotator.ports import Answer, Keeping
 from rotator.secret import Fields
@@ -149,7 +150,7 @@ class World:
 
     def live_ours(self) -> set[str]:
         """Return the key ids of the versions with our label that exist at the issuer."""
-        return {one.key_id for one in self.issuer.truth(APP) if one.tag and one.tag.startswith(f"rotator/{INSTALL}/")}
+        return {one.key_id for one in self.issuer.truth(APP) if is_ours(INSTALL, self.credential, one.tag)}
 
     def works(self, fields: Fields | None) -> bool:
         """Say whether the value in a document is accepted, by the truth."""
@@ -204,7 +205,7 @@ class World:
         staging = self.store.staging.read(self.credential.name).fields
         places = ((self.main(), "client_secret"), (staging, "value.client_secret"))
         kept = [fields.secret(name) for fields, name in places if fields is not None]
-        ours = held is not None and held.tag is not None and held.tag.startswith("rotator/")
+        ours = held is not None and is_ours(INSTALL, self.credential, held.tag)
         if held is not None and ours and self.credential.procedure is Procedure.CHOSEN and held.value not in kept:
             found.append("I3: the issuer has a value that is in no document")
         for before, after in pairwise(self.slot.asked):

@@ -127,8 +127,8 @@ ENDING = (
     mutant(
         "sweep another credential's versions",
         "a label names one credential",
-        "kit.py",
-        ("tag.startswith(self.tag_prefix)", 'tag.startswith(f"{TAG_ROOT}/")'),
+        "label.py",
+        ("found.startswith((whole, _digest(whole)))", 'found.startswith(f"{ROOT}/")'),
         tests=(PEOPLE,),
     ),
     mutant(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rotator import model
 from rotator.app.config.checks import references
+from rotator.app.config.described import HttpProvider
 from rotator.app.config.known import AnyStore
 from rotator.app.config.manual import ManualProvider
 from rotator.app.config.parts import Section
@@ -105,6 +106,7 @@ class Config:
             by_hand=hand.asks(credential.name) if hand else "",
             procedure=provider.procedure,
             labelled=provider.labelled,
+            longest_label=provider.longest_label if isinstance(provider, HttpProvider) else None,
             carries=CARRIES[credential.provider.credential],
             proof=model.ProofPlan(
                 proofs=verify.proofs,

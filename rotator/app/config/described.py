@@ -33,6 +33,7 @@ from rotator.app.config.requests import (
     ErrorStatus,
     HeaderName,
     Json,
+    LabelLength,
     NextPage,
     OwnHeaderName,
     PerSecond,
@@ -211,6 +212,8 @@ class ListOperation(Request):
     """In an item: where its id stands."""
     tag: PointerText | None = None
     """In an item: where the label stands that `create` sent as `{tag}`; null: the vendor keeps none."""
+    tag_length: LabelLength | None = None
+    """How many characters of a label the vendor keeps; null: all of ours, which have 128 at most."""
     created_at: PointerText | None = None
     """In an item: when it was made."""
     expires_at: PointerText | None = None
@@ -379,6 +382,11 @@ class HttpProvider(Section):
     def labelled(self) -> bool:
         """Return whether the vendor keeps our label with each version."""
         return self.operations.list_ is not None and self.operations.list_.tag is not None and self.slots.live > 1
+
+    @property
+    def longest_label(self) -> int | None:
+        """Return how many characters of our label the vendor keeps; None: enough."""
+        return self.operations.list_.tag_length if self.operations.list_ is not None else None
 
     @property
     def names_client(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from rotator.app.config import values
 from rotator.app.config.parts import Parsed, word
 from rotator.app.config.values import Wrong
+from rotator.label import LONGEST, SHORTEST
 from rotator.wire.filling import Pointer, pointer
 
 _REQUEST = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[!-~]*)\Z", re.ASCII)
@@ -122,6 +123,15 @@ def _probe(found: object) -> Line:
 
 
 _POINTER_SCHEMA = word("a JSON pointer", pattern="^(/.*)?$")
+
+
+def _label_length(found: object) -> int:
+    if type(found) is not int or not SHORTEST <= found <= LONGEST:
+        hint = "In a shorter one ours could not be told apart; where the vendor keeps more, leave it out."
+        raise Wrong(f"must be a number of characters, from {SHORTEST} to {LONGEST}", hint)
+    return found
+
+
 _STATUS = {"type": "integer", "minimum": 200, "maximum": 599}
 
 PointerText = Annotated[Place, Parsed(_pointer, _POINTER_SCHEMA)]
@@ -140,6 +150,7 @@ ErrorStatus = Annotated[int, Parsed(_error_status, {"type": "integer", "minimum"
 HeaderName = Annotated[str, Parsed(_header_name, word("the name of a header"))]
 ProbeLine = Annotated[Line, Parsed(_probe, word("method and address", pattern="^(GET|HEAD|POST) https?://.+$"))]
 OwnHeaderName = Annotated[str, Parsed(_own_header_name, word("the name of a header"))]
+LabelLength = Annotated[int, Parsed(_label_length, {"type": "integer", "minimum": SHORTEST, "maximum": LONGEST})]
 Json = Annotated[Any, Parsed(_json, {"type": ["object", "array"]})]
 Scalar = Annotated[object, Parsed(_scalar)]
 PerSecond = Annotated[float, Parsed(_per_second, {"type": "number", "minimum": 0.001, "maximum": 1000})]
