@@ -10,7 +10,7 @@ from rotator.app import heads, items
 from rotator.app.chainwatch import see_that_change_is_allowed
 from rotator.app.house import House, Use
 from rotator.app.results import Remark
-from rotator.app.rotating import Rotated
+from rotator.app.rotating import Rotated, see_that_it_is_managed
 from rotator.app.usage import UsageFault
 from rotator.by_hand import settled
 from rotator.errors import Refused
@@ -29,6 +29,7 @@ def adopt(house: House, name: str, key_id: str | None, issued_at: datetime | Non
     """
     (credential,) = house.chosen([name])
     see_that_change_is_allowed(house, "adopt")
+    see_that_it_is_managed(house, credential)
     house.need_secrets([credential])
     kit, started = house.kit(credential, Use.CHANGE), house.clock.now()
     try:

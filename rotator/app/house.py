@@ -307,6 +307,9 @@ class House:
                 self._writer = self._holding.enter_context(
                     self.builder.writer(self.database, self.clock, kind or " ".join(self._argv[:2]), patience)
                 )
+                from rotator.app.notifying import introduce
+
+                introduce(self, self._writer)
             return self._writer
 
     def reader(self) -> Reader | None:

@@ -11,7 +11,7 @@ from rotator.app import heads, items
 from rotator.app.chainwatch import see_that_change_is_allowed
 from rotator.app.house import House, Use
 from rotator.app.results import Remark
-from rotator.app.rotating import Rotated
+from rotator.app.rotating import Rotated, see_that_it_is_managed
 from rotator.app.usage import UsageFault
 from rotator.by_hand import take_in
 from rotator.document import ours_in
@@ -47,6 +47,7 @@ def intake(house: House, name: str, given: Given, *, note: str = "") -> Rotated:
     if not credential.by_hand:
         raise UsageFault(f"{name} is not made by hand.", hint=f"rotator makes it itself: rotator rotate --now {name}")
     see_that_change_is_allowed(house, "take in")
+    see_that_it_is_managed(house, credential)
     house.need_secrets([credential])
     kit = house.kit(credential, Use.CHANGE)
     issued = _issued(kit, credential, given)

@@ -104,6 +104,14 @@ def _sender(house: House, receiver: Receiver) -> Sender:
             return Command(receiver.command, receiver.timeout)
 
 
+def introduce(house: House, ledger: Writer) -> None:
+    """Let whoever is new hear of what comes from now on, what this run records included. Raises StateUnusable, Busy."""
+    for target in targets(house) if house.config.receivers and not house.observing else ():
+        note = f"{_NOTE}{target.name}"
+        if ledger.remembered(note) is None:
+            ledger.remember(note, _Place(ledger.head().seq).text())
+
+
 # --------------------------------------------------------------------------------------------------------- telling
 
 
@@ -142,7 +150,7 @@ class _Round:
     def serve(self, over: Callable[[], bool]) -> bool:
         """Tell him; over: says that no further letter may be begun. Returns whether he takes what he is told."""
         said, reader = self._ledger.remembered(self._note), self._house.reader()
-        if said is None or reader is None:  # whoever is new hears of what comes from now on
+        if said is None or reader is None:  # new since the configuration was read again
             self._ledger.remember(self._note, _Place(self._ledger.head().seq).text())
             return True
         place, now = _Place.of(said), self._house.clock.now()

@@ -345,6 +345,13 @@ _MANAGED_AGAIN: Final = (
 )
 
 
+def see_that_it_is_managed(house: House, credential: Credential) -> None:
+    """Raise Refused for a name that was forgotten and stands for the same as then: nobody would look after it."""
+    tracked = house.ledger().tracked(credential.name)
+    if tracked is not None and tracked.state.forgotten_at is not None and tracked.state.binding == credential.binding:
+        raise Refused(f"{credential.name} was {why_idle(tracked)}.", hint=_MANAGED_AGAIN, code="forgotten")
+
+
 def _standing_still(state: CredentialState) -> str | None:
     """Return why nothing may start, as a code."""
     if state.forgotten_at is not None:

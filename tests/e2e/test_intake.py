@@ -144,6 +144,16 @@ def test_the_one_in_use_is_not_taken_again(vendor: Bench) -> None:
     assert "consumers read already" in again.err
 
 
+def test_nothing_is_taken_in_for_a_name_that_was_forgotten(vendor: Bench) -> None:
+    value = made(vendor)
+    assert given(vendor, value).code == 0
+    assert vendor.run("forget", NAME, "--leave", "--yes").code == 0
+    for refused in (given(vendor, made(vendor)), vendor.run("adopt", NAME)):
+        assert refused.code == 1, "nobody would look after it"
+        assert "no longer manages it" in refused.err and "another name" in refused.err
+    assert read(vendor, "client_secret") == value
+
+
 def test_a_rotation_cannot_be_asked_for(vendor: Bench) -> None:
     asked = vendor.run("rotate", "--now", NAME)
     assert asked.code == 1
