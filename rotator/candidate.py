@@ -14,8 +14,9 @@ from rotator.document import key_in, moment_in
 from rotator.errors import Broken, OutcomeUnknown, Refused, Transient, Unproved
 from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
+from rotator.labels import may_be_ours
 from rotator.model import Act, Displacement, Intent, Origin, Phase, Reason, Version, VersionState
-from rotator.ports import Change, Listed, Retired
+from rotator.ports import Change, Listed, Listing, Retired
 from rotator.run import Run
 from rotator.secret import Fields
 from rotator.staging import NO_KEEPSAKE, Stage, retire_at_issuer
@@ -113,18 +114,18 @@ def _settle(run: Run, intent: Intent) -> None:
     kit = run.kit
     since = elapsed(intent.sent, kit.clock.instant()) or timedelta(0)
     quarantine = kit.credential.policy.quarantine
-    found = _labelled(run, intent.tag)
+    listing, found = _labelled(run, intent.tag)
     if found is None:
         wait = max(quarantine - since, min(LISTS_APART, quarantine))
         kit.tell("create", "tell", "the answer was lost; looking whether a version was made")
         run.claim.pause(wait)
-        found = _labelled(run, intent.tag)
+        listing, found = _labelled(run, intent.tag)
     event = run.event(EventName.VERSION_CREATED, detail="resolved: two lists of the issuer do not have it")
-    strange = _appeared(run) if found is None and not kit.credential.labelled else []
+    strange = may_be_ours(kit, intent, None if run.resumed else run.listing, listing) if found is None else []
     if found is None and _read_again(run, intent, strange):
         return
     if strange:
-        told = replace(event, detail=f"unclear: {', '.join(strange)} appeared meanwhile, and nobody labels it")
+        told = replace(event, detail=f"unclear: {', '.join(strange)} appeared meanwhile, without the label")
         kit.ledger.record(replace(told, outcome=Outcome.UNKNOWN), settled(intent, Outcome.REFUSED))
         if run.rotation.phase is not Phase.ABANDONING:
             run.give_up(_cannot_tell(kit, strange))
@@ -143,13 +144,6 @@ def _settle(run: Run, intent: Intent) -> None:
     event = replace(event, detail="resolved: found by its label; its value was lost with the answer")
     version = candidate_of(run, found)
     kit.ledger.record(event, settled(intent), version, run.put(key_id=found.key_id))
-
-
-def _appeared(run: Run) -> list[str]:
-    """Return the versions that were not there when the rotation began: one of them may be what was asked for."""
-    before = {one.key_id for one in run.listing.versions} | {one.key_id for one in run.tracked().versions}
-    listing = run.kit.provider.list(run.kit.credential.application)
-    return [one.key_id for one in listing.versions if one.key_id not in before]
 
 
 def _read_again(run: Run, intent: Intent, strange: list[str]) -> bool:
@@ -180,7 +174,7 @@ def _is_new(run: Run, intent: Intent, listed: Listed) -> bool:
 def _cannot_tell(kit: Kit, strange: list[str]) -> Broken:
     return Broken(
         f"The answer to a creation was lost, and {', '.join(strange)} appeared at the issuer of {kit.credential.name}; "
-        "it keeps no labels, so nobody can tell whether that is ours.",
+        "no label says whether that is ours.",
         hint=f"If nobody else made it, remove it at the issuer; then: rotator resume {kit.credential.name}",
         code="cannot_tell",
     )
@@ -192,9 +186,9 @@ def _note_unstaged(run: Run, intent: Intent) -> None:
     run.kit.ledger.record(event, settled(intent, Outcome.REFUSED))
 
 
-def _labelled(run: Run, tag: str | None) -> Listed | None:
+def _labelled(run: Run, tag: str | None) -> tuple[Listing, Listed | None]:
     listing = run.kit.provider.list(run.kit.credential.application)
-    return next((one for one in listing.versions if one.tag == tag), None)
+    return listing, next((one for one in listing.versions if one.tag == tag), None)
 
 
 def candidate_of(run: Run, listed: Listed, origin: Origin = Origin.OURS) -> Version:

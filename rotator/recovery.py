@@ -93,7 +93,7 @@ def _go_on(kit: Kit, rotation: Rotation, scene: Scene) -> Run:
     claim = _take_again(kit, rotation.id)
     kit.tell("recover", "tell", f"goes on with rotation {rotation.id[:8]}, which stopped at {rotation.phase}")
     rotation = _caught_up(kit, replace(rotation, epoch=claim.document.epoch), claim.document, scene)
-    run = Run(kit, claim, rotation, scene.listing)
+    run = Run(kit, claim, rotation, scene.listing, resumed=True)
     if claim.document.stage is Stage.ABANDONING and rotation.phase is not Phase.ABANDONING:
         run.give_up(
             Busy(
@@ -174,7 +174,7 @@ def _take_over(kit: Kit, staging: StagingDocument, scene: Scene) -> Run:
     event = kit.event(EventName.STATE_REBUILT, rotation_id=rotation.id, key_id=rotation.key_id)
     event = replace(event, detail=f"took over a rotation that stopped at {rotation.phase}")
     kit.ledger.record(event, rotation, *_its_version(kit, rotation, document, scene))
-    return Run(kit, claim, rotation, scene.listing)
+    return Run(kit, claim, rotation, scene.listing, resumed=True)
 
 
 def _its_version(kit: Kit, rotation: Rotation, document: StagingDocument, scene: Scene) -> tuple[Version, ...]:

@@ -51,7 +51,7 @@ class Run:
     listing: what the issuer listed when the run began. issued: a version whose value is not staged yet. proof: the last
     verification; never remembered across a restart. sent: when the first call went out that ends the version before,
     where the issuer has a single slot. trouble: why it is being abandoned. unanswered: how often the
-    issuer gave no clear answer to a creation and had made nothing.
+    issuer gave no clear answer to a creation and had made nothing. resumed: another process began it.
     """
 
     kit: Kit
@@ -63,6 +63,7 @@ class Run:
     sent: Instant | None = None
     trouble: RotatorError | None = None
     unanswered: int = 0
+    resumed: bool = False
 
     def tracked(self) -> Tracked:
         """Return what the ledger knows now."""
