@@ -6,7 +6,8 @@
     def bench() -> Bench: ...                     # the same as for `rotator.testing.providers`
 
 The engine is the real one, over a real state and a real store of encrypted files; only the token endpoint is the
-bench's `accepts`. Whatever call the process dies at, the next one must end with one version of ours, which works.
+bench's `accepts`. Whatever call the process dies at, the next one must end with one version of ours, which works; also
+where lists do not show yet what was just made, and show still what was just removed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
@@ -37,6 +38,7 @@ from rotator.testing.providers import Bench
 
 __all__ = [
     "test_a_death_at_any_call_ends_with_one_version_that_works",
+    "test_a_death_while_lists_lag_behind_ends_with_one_version_that_works",
     "test_a_life_without_a_death_ends_with_one_version_that_works",
 ]
 """What a star import takes: the tests."""
@@ -46,6 +48,8 @@ T = TypeVar("T")
 NAME: Final = "life"
 PATH: Final = "partners/life"
 QUARANTINE: Final = timedelta(milliseconds=200)
+LAG: Final = 2
+"""So many lists after each change are stale."""
 VISITS: Final = 12
 """So many visits after a death must be enough."""
 
@@ -56,16 +60,23 @@ class Death(BaseException):
 
 @dataclass
 class Mortal:
-    """A provider at whose calls a process may die. die_at: the crossing; every call has two, before and after it."""
+    """A provider at whose calls a process may die. die_at: the crossing; every call has two, before and after it.
+
+    lag: so many lists after a change show what there was before it.
+    """
 
     inner: Provider
     die_at: int | None = None
+    lag: int = 0
+    stale: int = 0
+    before: Listing | None = None
     crossings: int = 0
     procedure: Procedure = Procedure.OVERLAP
     values: list[Secret] = field(default_factory=list)
 
     def create(self, application: str, tag: str, lifetime: timedelta) -> Issued:
         """Make a version."""
+        self._fall_behind(application)
         issued = self._call(lambda: self.inner.create(application, tag, lifetime))
         value = issued.values.secret("client_secret")
         self.values += [value] if value is not None else []
@@ -73,10 +84,15 @@ class Mortal:
 
     def list(self, application: str) -> Listing:
         """Return all versions."""
-        return self._call(lambda: self.inner.list(application))
+        listing = self._call(lambda: self.inner.list(application))
+        if self.before is None or self.stale == 0:
+            return listing
+        self.stale -= 1
+        return replace(listing, versions=self.before.versions, free_slots=self.before.free_slots)
 
     def retire(self, application: str, key_id: str) -> Retired:
         """Remove a version."""
+        self._fall_behind(application)
         return self._call(lambda: self.inner.retire(application, key_id))
 
     def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
@@ -85,6 +101,10 @@ class Mortal:
 
     def close(self) -> None:
         """Leave it open: the bench closes it."""
+
+    def _fall_behind(self, application: str) -> None:
+        if self.lag:
+            self.before, self.stale = self.inner.list(application), self.lag
 
     def _call(self, call: Callable[[], T]) -> T:
         self._cross()
@@ -120,10 +140,10 @@ class BenchProver:
 class Life:
     """One state and one store in a folder, and the provider under test."""
 
-    def __init__(self, bench: Bench, folder: Path, die_at: int | None) -> None:
+    def __init__(self, bench: Bench, folder: Path, die_at: int | None, lag: int = 0) -> None:
         self.bench, self.folder = bench, folder
         self.clock, self.install, self._key = SystemClock(), secrets.token_hex(6), new_key()
-        self.provider = Mortal(bench.provider, die_at)
+        self.provider = Mortal(bench.provider, die_at, lag)
         self.store = EmbeddedStore(folder / "secrets", self._key, self.clock)
         policy = Policy(timedelta(days=90), timedelta(days=30), timedelta(0), quarantine=QUARANTINE, max_creations=1000)
         proof = ProofPlan(proofs=1, spacing=timedelta(0), negative_control=False)
@@ -209,19 +229,29 @@ def test_a_life_without_a_death_ends_with_one_version_that_works(bench: Bench, t
 
 
 def test_a_death_at_any_call_ends_with_one_version_that_works(bench: Bench, tmp_path: Path) -> None:
+    _die_everywhere(bench, tmp_path, 0)
+
+
+def test_a_death_while_lists_lag_behind_ends_with_one_version_that_works(bench: Bench, tmp_path: Path) -> None:
+    _die_everywhere(bench, tmp_path, LAG)
+
+
+def _die_everywhere(bench: Bench, tmp_path: Path, lag: int) -> None:
     (tmp_path / "counted").mkdir()
-    counted = Life(bench, tmp_path / "counted", None)
+    counted = Life(bench, tmp_path / "counted", None, lag)
     counted.go()
     total = counted.provider.crossings
     counted.end()
     assert total >= 8, "a life makes, lists and removes"
+    others = {key_id for key_id in bench.truth() if key_id not in counted.ours()}
     for point in range(total):
         folder = tmp_path / str(point)
         folder.mkdir()
-        life = Life(bench, folder, point)
+        life = Life(bench, folder, point, lag)
         with pytest.raises(Death):
             life.go()
         _, works = life.shown()
         assert works or life.shown()[0] is None, f"dead at {point}: consumers read what does not work"
         life.settle()
+        assert others <= set(bench.truth()), f"dead at {point}: what others made is never touched"
         life.end()

@@ -11,17 +11,20 @@ names is the one that `rotator.ports.Provider` makes; rotator's own providers pa
 
 from __future__ import annotations
 
+import re
 import threading
+import traceback
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
 from typing import Final, Protocol
 
 import pytest
 
-from rotator.errors import NoFreeSlot, OutcomeUnknown, Refused, RotatorError, Throttled
+from rotator.errors import NoFreeSlot, OutcomeUnknown, Refused, RotatorError, Throttled, Transient
 from rotator.finding import Severity
 from rotator.model import Act, Procedure
 from rotator.ports import Provider, Retired
@@ -43,6 +46,8 @@ __all__ = [
     "test_every_error_says_what_to_do_next_and_holds_no_value",
     "test_slots_are_counted_and_a_third_version_is_refused",
     "test_two_versions_may_live_at_once",
+    "test_what_a_list_does_not_show_yet_can_be_retired_and_is_not_said_to_be_gone",
+    "test_what_a_list_still_shows_is_gone_all_the_same_when_it_is_retired_again",
     "test_what_is_issued_says_from_when_to_when_it_is_valid",
     "test_what_is_issued_works_carries_the_tag_and_leaves_the_others_alone",
     "test_what_somebody_else_removed_is_already_gone",
@@ -174,6 +179,36 @@ def test_a_key_id_that_never_was_is_already_gone(bench: Bench) -> None:
     assert bench.provider.retire(bench.application, str(uuid.uuid4())) is Retired.ALREADY_GONE
 
 
+def test_what_a_list_does_not_show_yet_can_be_retired_and_is_not_said_to_be_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, before = bench.provider, bench.truth()
+    stale = provider.list(bench.application)
+    key_id = provider.create(bench.application, TAG, DAYS).version.key_id
+    with monkeypatch.context() as lag:
+        lag.setattr(type(provider), "list", lambda *_: stale)
+        with suppress(Transient):  # it may say that it cannot tell yet
+            assert provider.retire(bench.application, key_id) is Retired.DONE
+    provider.retire(bench.application, key_id)
+    assert bench.truth() == before
+
+
+def test_what_a_list_still_shows_is_gone_all_the_same_when_it_is_retired_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, before = bench.provider, bench.truth()
+    key_id = provider.create(bench.application, TAG, DAYS).version.key_id
+    stale = provider.list(bench.application)
+    with monkeypatch.context() as lag:
+        lag.setattr(type(provider), "list", lambda *_: stale)
+        with suppress(Transient):  # it may wait for a list that agrees
+            assert provider.retire(bench.application, key_id) is Retired.DONE
+        with suppress(Transient):
+            assert provider.retire(bench.application, key_id) is Retired.ALREADY_GONE
+    assert provider.retire(bench.application, key_id) is Retired.ALREADY_GONE
+    assert bench.truth() == before
+
+
 def test_slots_are_counted_and_a_third_version_is_refused(bench: Bench) -> None:
     bench.two_slots()
     assert bench.provider.list(bench.application).free_slots == 1
@@ -257,7 +292,11 @@ def test_every_error_says_what_to_do_next_and_holds_no_value(bench: Bench) -> No
         with pytest.raises(RotatorError) as caught:
             bench.provider.create(bench.application, TAG, DAYS)
         assert caught.value.hint and caught.value.message
-        assert value not in f"{caught.value!r}{caught.value.hint}{issued!r}"
+        said = "".join(traceback.format_exception(caught.value)) + f"{caught.value!r}{caught.value.hint}{issued!r}"
+        assert value not in said
+        words = set(re.split(r"[\s\"'(),:;<>=\[\]{}]+|\.(?=\s|$)", said)) - {""}
+        leaked = any(bench.accepts(issued.client_id or bench.application, Secret(word)) for word in words)
+        assert not leaked, "an error holds the value of the very call that failed"
     bench.haunt()
 
 
