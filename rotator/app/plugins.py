@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from rotator.app.fencing import fence
 from rotator.errors import Misconfigured, RotatorError
 from rotator.plugin import Fault, Making
 
@@ -22,7 +23,7 @@ def faults(group: str, kind: str, settings: Mapping[str, Any]) -> Iterator[Fault
         yield from (Fault(*one) for one in check(dict(settings))) if check is not None else ()
     except RotatorError as error:
         yield Fault((), error.message, error.hint)
-    except Exception as error:  # noqa: BLE001  the code of somebody else
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the code of somebody else
         yield Fault((), f"its plug-in failed at looking at it ({type(error).__name__})", _REPORT)
 
 
@@ -34,7 +35,7 @@ def make(group: str, kind: str, making: Making, *, port: type) -> Any:
         made = factory(making)
     except RotatorError:
         raise
-    except Exception as error:  # noqa: BLE001  and its text may hold anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  and its text may hold anything
         raise Misconfigured(
             f"{_of(entry)}, which brings `{kind}`, failed at making {making.name} ({type(error).__name__}).",
             hint=_REPORT,
@@ -45,6 +46,7 @@ def make(group: str, kind: str, making: Making, *, port: type) -> Any:
         raise Misconfigured(
             f"What {_of(entry)} makes for `{kind}` lacks {', '.join(lacks)}.", hint=_REPORT, code="plugin_failed"
         )
+    fence(made, _of(entry), _REPORT)
     return made
 
 
@@ -69,7 +71,7 @@ def _one(group: str, kind: str) -> EntryPoint:
 def _loaded(entry: EntryPoint) -> Any:
     try:
         return entry.load()
-    except Exception as error:  # noqa: BLE001  importing runs the code of somebody else
+    except (Exception, SystemExit) as error:  # noqa: BLE001  importing runs the code of somebody else
         raise Misconfigured(
             f"{_of(entry)}, which brings `{entry.name}`, cannot be imported ({type(error).__name__}).",
             hint=f'Try: python -c "import {entry.module}"',
@@ -82,4 +84,5 @@ def _of(entry: EntryPoint) -> str:
 
 
 def _promised(port: type) -> list[str]:
-    return [name for name in vars(port) if not name.startswith("_") and callable(getattr(port, name))]
+    said = [name for name in vars(port) if not name.startswith("_")]
+    return [*said, *(name for name in vars(port).get("__annotations__", {}) if name not in said)]

@@ -211,7 +211,7 @@ def test_the_template_passes_the_suite_and_one_that_breaks_a_promise_does_not(si
             "rotator-acme 0.1.0, which brings `acme`, cannot be imported (RuntimeError)",
         ),
         ("def provider(making): raise ValueError('t0p-s3cret')", "failed at making a (ValueError)"),
-        ("def provider(making): return object()", "lacks create, list, retire, check, close"),
+        ("def provider(making): return object()", "lacks create, list, retire, check, close, procedure"),
     ],
 )
 def test_a_broken_plug_in_is_named_and_nothing_of_it_is_shown(
