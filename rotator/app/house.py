@@ -347,7 +347,7 @@ class House:
         store = self.store(credential.store, use)
         provider, prover = self.provider(credential.provider), self.prover(credential)
         install = self.install(credential.store, use)
-        return self._kit(credential, provider, store, prover, ledger or self.ledger(), install)
+        return self.kit_with(credential, provider, store, prover, ledger or self.ledger(), install)
 
     def kit_at_any_rate(self, credential: Credential) -> Kit:
         """Return the kit for changes; where it cannot be made, one whose every call says why. Raises StateUnusable."""
@@ -366,11 +366,12 @@ class House:
                 code="interrupted",
             )
         absent = AbsentProvider(lambda: why), AbsentStore(lambda: why), AbsentProver(lambda: why)
-        return self._kit(credential, *absent, ledger, install="")
+        return self.kit_with(credential, *absent, ledger, install="")
 
-    def _kit(
+    def kit_with(
         self, credential: Credential, provider: Provider, store: Store, prover: Prover, ledger: Ledger, install: str
     ) -> Kit:
+        """Return a kit with these ports, and what comes with that provider."""
         more, who = self._extras.get(credential.provider, NONE), (self.actor, self.progress, self.pause)
         return Kit(credential, provider, store, prover, ledger, self.clock, install, *who, *more)
 

@@ -9,7 +9,7 @@ from enum import Enum
 from rotator.app import items
 from rotator.app.chainwatch import see_that_change_is_allowed
 from rotator.app.choosing import unknown_name
-from rotator.app.departed import kit_of_departed
+from rotator.app.departed import departed, kit_of_departed
 from rotator.app.house import House, Use
 from rotator.app.results import Item
 from rotator.errors import Refused
@@ -130,24 +130,18 @@ def retire(house: House, name: str, *, key_id: str | None = None) -> Ended:
 
 
 def forget(house: House, name: str, how: Farewell) -> Kept:
-    """End the management of a credential, also of one that has left the configuration (with LEAVE only).
+    """End the management of a credential, also of one that has left the configuration.
 
-    Raises UsageFault (2) for a name that neither configuration nor state knows.
+    RETIRE needs its issuer, which must be configured still. Raises UsageFault (2) for a name that neither configuration
+    nor state knows, Refused where nothing could remove its versions.
     """
     from rotator.by_hand import Leaving
     from rotator.by_hand import forget as end
 
     see_that_change_is_allowed(house, "forget")
     credential = next((one for one in house.config.models if one.name == name), None)
-    if credential is not None and how is Farewell.RETIRE and (credential.by_hand or credential.procedure.single_slot):
-        by_hand = f"The secrets of {name} were made by hand, and no API removes them."
-        single = f"The issuer of {name} has a single slot: the secret in it can be replaced, and not removed."
-        raise Refused(
-            by_hand if credential.by_hand else single,
-            hint=f"Remove it at the issuer, then: rotator forget {name} --leave",
-            code="made_by_hand" if credential.by_hand else "single_slot",
-        )
     if credential is not None:
+        _see_that_it_can_be_done(credential, how)
         house.need_secrets([credential])
         end(house.kit(credential, Use.CHANGE), Leaving(how.value))
         return Kept(_standing(house, house.ledger(), [credential]), (name,))
@@ -157,18 +151,28 @@ def forget(house: House, name: str, how: Farewell) -> Kept:
         raise unknown_name(name, house.config.named, house.config.path)
     if tracked.state.forgotten_at is not None:
         return Kept(_standing_alone(house, ledger, name), ())
-    if how is Farewell.RETIRE:
-        raise Refused(
-            f"{name} has left the configuration, so its current version cannot be proved, and nothing is retired.",
-            hint=f"Put it back for the moment, or leave its versions to others: rotator forget {name} --leave",
-            code="departed",
-        )
     kit = kit_of_departed(house, tracked.state)
-    if kit is None:
-        _forget_here(house, ledger, tracked)
+    if kit is not None:
+        _see_that_it_can_be_done(kit.credential, how)
+        end(kit, Leaving(how.value))
+    elif how is Farewell.RETIRE:
+        raise departed(name)
     else:
-        end(kit, Leaving.LEAVE)
+        _forget_here(house, ledger, tracked)
     return Kept(_standing_alone(house, ledger, name), (name,))
+
+
+def _see_that_it_can_be_done(credential: Credential, how: Farewell) -> None:
+    name = credential.name
+    if how is Farewell.LEAVE or not (credential.by_hand or credential.procedure.single_slot):
+        return
+    by_hand = f"The secrets of {name} were made by hand, and no API removes them."
+    single = f"The issuer of {name} has a single slot: the secret in it can be replaced, and not removed."
+    raise Refused(
+        by_hand if credential.by_hand else single,
+        hint=f"Remove it at the issuer, then: rotator forget {name} --leave",
+        code="made_by_hand" if credential.by_hand else "single_slot",
+    )
 
 
 def _forget_here(house: House, ledger: Ledger, tracked: Tracked) -> None:

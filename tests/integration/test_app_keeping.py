@@ -236,13 +236,28 @@ def test_what_has_left_the_configuration_can_be_left_to_others(bench: Bench) -> 
     assert forgotten(bench, "two", Farewell.LEAVE).changed == ()
 
 
-def test_what_has_left_the_configuration_is_not_retired_unproved(bench: Bench) -> None:
+def test_what_has_left_the_configuration_is_retired_where_its_issuer_is_known_still(bench: Bench) -> None:
+    rotated(bench)
+    theirs = bench.issuer.foreign(bench.app("two"))
+    bench.write(without=("two",))
+    assert forgotten(bench, "two", Farewell.RETIRE).changed == ("two",)
+    assert [one.key_id for one in bench.issuer.truth(bench.app("two"))] == [theirs.key_id]
+    assert len(bench.issuer.truth(bench.app("one"))) == 1
+    assert [one["reason"] for one in events(bench, "credential.forgotten")] == ["retire"]
+
+
+def test_what_has_left_the_configuration_with_its_issuer_is_not_retired(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"one": ("prod", "contoso", "vault"), "two": ("prod", "fabrikam", "vault")})
     rotated(bench)
     bench.write(without=("two",))
+    text = bench.config.read_text(encoding="utf-8")
+    bench.config.write_text(text.replace("  fabrikam:", "  other:"), encoding="utf-8")
     with pytest.raises(Refused) as caught:
         forgotten(bench, "two", Farewell.RETIRE)
     assert "--leave" in caught.value.hint
-    assert len(bench.issuer.truth(bench.app("two"))) == 1
+    with bench.house() as house:
+        tracked = house.reader().tracked("two")
+    assert tracked.state.forgotten_at is None and [one.state for one in tracked.versions] == [VersionState.CURRENT]
 
 
 def test_a_credential_whose_store_has_gone_too_is_forgotten_in_the_state_alone(tmp_path: Path) -> None:
