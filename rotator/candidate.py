@@ -50,11 +50,20 @@ def put_there(run: Run, values: Fields, *changes: Change, phase: Phase = Phase.S
 def staged(run: Run, values: Fields) -> dict[str, object]:
     """Return what the staging document says of a rotation whose value it holds."""
     rotation = run.rotation
-    facts = {"attempt": rotation.attempt, "base_version": rotation.base_version, "key_id": rotation.key_id}
+    facts: dict[str, object] = {"attempt": rotation.attempt, "base_version": rotation.base_version}
+    facts |= {"key_id": rotation.key_id, "keepsakes": _keepsakes(run), "promote_at": rotation.promote_at}
+    return {"stage": Stage.STAGED, "values": values, **facts}
+
+
+def _keepsakes(run: Run) -> tuple[tuple[str, Fields], ...]:
     kept, came = run.claim.document.keepsakes, run.issued.keepsake if run.issued is not None else None
-    if came is not None and run.rotation.key_id is not None:
-        kept = (*kept, (run.rotation.key_id, came))
-    return {"stage": Stage.STAGED, "values": values, "keepsakes": kept, "promote_at": rotation.promote_at, **facts}
+    return kept if came is None or run.rotation.key_id is None else (*kept, (run.rotation.key_id, came))
+
+
+def keep_what_came(run: Run) -> None:
+    """Keep what is needed to remove a version again of which nothing else is kept."""
+    if run.issued is not None and run.issued.keepsake is not None:
+        run.claim.publish(keepsakes=_keepsakes(run))
 
 
 def see_it_there(run: Run, values: Fields) -> None:
@@ -131,19 +140,27 @@ def _settle(run: Run, intent: Intent) -> None:
             run.give_up(_cannot_tell(kit, strange))
         return
     if found is None:
-        kit.ledger.record(replace(event, outcome=Outcome.REFUSED), settled(intent, Outcome.REFUSED))
+        if kit.keeping is not None:
+            event = replace(event, detail=f"unclear: nothing is listed there; what was made is labelled {intent.tag}")
+        outcome = Outcome.REFUSED if kit.keeping is None else Outcome.UNKNOWN
+        kit.ledger.record(replace(event, outcome=outcome), settled(intent, Outcome.REFUSED))
         run.unanswered += intent.outcome is Outcome.UNKNOWN
         if run.unanswered > 1:  # the issuer is not well: another try at once would end the same way
-            raise Transient(
-                f"The issuer of {kit.credential.name} gave no clear answer, and no version was made.",
-                hint="Nothing is left behind; the next run tries again.",
-                code="create_unanswered",
-            )
+            raise _unanswered(kit, intent)
         return
     event = replace(event, outcome=Outcome.SUCCEEDED, key_id=found.key_id)
     event = replace(event, detail="resolved: found by its label; its value was lost with the answer")
     version = candidate_of(run, found)
     kit.ledger.record(event, settled(intent), version, run.put(key_id=found.key_id))
+
+
+def _unanswered(kit: Kit, intent: Intent) -> Transient:
+    made, hint = ", and no version was made", "Nothing is left behind; the next run tries again."
+    if kit.keeping is not None:
+        made, hint = "", f"The next run tries again. What was made stays there, labelled {intent.tag}: delete it."
+    return Transient(
+        f"The issuer of {kit.credential.name} gave no clear answer{made}.", hint=hint, code="create_unanswered"
+    )
 
 
 def _read_again(run: Run, intent: Intent, strange: list[str]) -> bool:
@@ -227,6 +244,7 @@ def remove_candidate(run: Run) -> None:
             code="in_use",
         )
     if run.rotation.procedure.single_slot:
+        _hand_over(run, key_id)
         over = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
         kit.ledger.record(replace(run.event(EventName.VERSION_RETIRED, reason=Reason.ABANDONED.value, key_id=key_id),
                                   detail="nobody was shown it; the only slot is left as it is"), over)  # fmt: skip
@@ -262,6 +280,14 @@ def remove_candidate(run: Run) -> None:
         removed = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
         kit.ledger.record(done, settled(intent), removed, *same_call(kit, intent))
         return
+
+
+def _hand_over(run: Run, key_id: str) -> None:
+    """Keep what came with a version that is given up for the one that serves: that is in the same slot."""
+    kept, serving = run.claim.document.keepsakes, run.replaced()
+    if serving is not None and kept and kept[-1][0] == key_id:
+        others = (one for one in kept if one[0] not in (key_id, serving.key_id))
+        run.claim.publish(keepsakes=(*others, (serving.key_id, kept[-1][1])))
 
 
 def _leave_its_grace(run: Run, candidate: Version, number: int) -> None:
@@ -316,8 +342,9 @@ def too_short(run: Run) -> Unproved | None:
     granted = version.expires_at - version.created_at
     if granted > policy.rotate_before:
         return None
+    what = f"granted {spell(granted)}" if granted > timedelta(0) else "gave a version that had ended already,"
     return Unproved(
-        f"The issuer granted {spell(granted)} where {spell(policy.lifetime)} was asked; a version is replaced "
+        f"The issuer {what} where {spell(policy.lifetime)} was asked; a version is replaced "
         f"{spell(policy.rotate_before)} before its end.",
         hint="Have the issuer grant more (an app management policy may cap it), or lower policy.rotate_before.",
         code="lifetime_too_short",

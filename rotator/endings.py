@@ -37,8 +37,9 @@ from rotator.model import (
 from rotator.planner import current_version
 from rotator.ports import Answer, Retired, Tracked
 from rotator.proving import prove_current, silence
-from rotator.staging import Claim, Stage, StagingDocument, look, retire_at_issuer
+from rotator.staging import NO_KEEPSAKE, Claim, Stage, StagingDocument, look, retire_at_issuer
 from rotator.survey import Scene, full_grace, seen_now
+from rotator.timing import FAR_PAST
 
 _NOTHING: Final = timedelta(0)
 _NO_EVIDENCE: Final[Mapping[str, str]] = MappingProxyType({})
@@ -107,9 +108,24 @@ def finish_retiring(kit: Kit, tracked: Tracked, scene: Scene) -> tuple[str, ...]
     if _withdrawn(kit, claim):
         return ()
     known = {one.key_id: one for one in tracked.versions}
+    over = kit.ledger.known_key_ids(kit.credential.name, FAR_PAST) - known.keys()
+    if over.intersection(claim.document.retiring) and _is_over(claim, over):  # only the claim was not given up
+        return ()
     versions = [known.get(key_id) or _unknown(kit, key_id, scene) for key_id in claim.document.retiring]
     _see_successor_works(kit, claim.document.retiring)
     return _remove_published(kit, claim, versions, _why_ended(kit, versions, scene))
+
+
+def _is_over(claim: Claim, gone: frozenset[str]) -> bool:
+    """Let go of what the ledger knows to be gone, and of the claim if that was all; say whether it was.
+
+    It is not removed once more: an issuer that knows it no longer may call that a failure.
+    """
+    document = claim.document
+    left = tuple(one for one in document.retiring if one not in gone)
+    change = claim.publish if left else claim.release
+    change(retiring=left, previous=tuple(one for one in document.previous if one.key_id not in gone))
+    return not left
 
 
 def _why_ended(kit: Kit, versions: Sequence[Version], scene: Scene) -> str:
@@ -194,16 +210,33 @@ def _see_successor_works(kit: Kit, ending: Sequence[str]) -> None:
 def _remove_published(
     kit: Kit, claim: Claim, versions: Sequence[Version], reason: str, evidence: Mapping[str, str] = _NO_EVIDENCE
 ) -> tuple[str, ...]:
+    left: list[Refused] = []
     for version in versions:
         claim.renew()
-        remove(kit, version, reason, evidence.get(version.key_id))
+        try:
+            remove(kit, version, reason, evidence.get(version.key_id))
+        except Refused as hindered:
+            if hindered.code != NO_KEEPSAKE:
+                raise
+            _leave(kit, version, reason, hindered)
+            left.append(hindered)
     done = tuple(one.key_id for one in versions)
     document = claim.document
     claim.release(
         previous=tuple(one for one in document.previous if one.key_id not in done),
         retiring=tuple(one for one in document.retiring if one not in done),
     )
+    if left:  # said once: nobody can do more about it here
+        raise left[0]
     return done
+
+
+def _leave(kit: Kit, version: Version, reason: str, why: Refused) -> None:
+    """Record that a version stays at its issuer, since what is needed to remove it is not there."""
+    by = version.displaced.by if version.displaced is not None else ""
+    event = kit.event(EventName.VERSION_RETIRED, rotation_id=by or None, reason=reason, key_id=version.key_id)
+    event = replace(event, outcome=Outcome.REFUSED, detail=f"left at its issuer: {why.message}")
+    kit.ledger.record(event, replace(version, state=VersionState.LEFT), *_completed(kit, by, version.key_id))
 
 
 def remove(kit: Kit, version: Version, reason: str, evidence: str | None = None) -> None:

@@ -37,6 +37,7 @@ from typing import Final
 from rotator.candidate import (
     candidate_of,
     is_staged,
+    keep_what_came,
     lost_before_staged,
     note_staged,
     put_there,
@@ -51,16 +52,7 @@ from rotator.document import client_in, contents, key_in, ours_in, provable
 from rotator.errors import Broken, Denied, OutcomeUnknown, RotatorError, Transient, Unproved, WriteConflict
 from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, settled
-from rotator.model import (
-    Act,
-    Phase,
-    Procedure,
-    Reason,
-    Request,
-    Rotation,
-    RotationOutcome,
-    Version,
-)
+from rotator.model import Act, Phase, Procedure, Reason, Request, Rotation, RotationOutcome, Version
 from rotator.ports import Answer
 from rotator.promotion import (
     announce_and_prove,
@@ -195,6 +187,7 @@ def stage(run: Run) -> None:
         values = _shown_before(run)
     elif run.issued is not None:
         if (shortfall := too_short(run)) is not None:
+            keep_what_came(run)
             run.give_up(shortfall)
             return
         values = contents(run.kit, run.issued, run.rotation.id)

@@ -76,7 +76,7 @@ def registration(
         ca_file=section.ca_file,
         proxy=section.proxy,
     )
-    return Registration(vendor, section.path, metadata, clock)
+    return Registration(vendor, section.path, metadata, clock, procedure=section.procedure)
 
 
 def _side_by_side(name: str, section: said.HttpProvider, fetching: Fetching) -> settings.Description:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from rotator.clock import Clock
-from rotator.errors import OutcomeUnknown, Refused
+from rotator.errors import OutcomeUnknown, Refused, RotatorError
 from rotator.finding import Finding, Severity
 from rotator.model import Procedure
 from rotator.ports import Issued, Listed, Listing, Retired
@@ -26,18 +26,18 @@ from rotator.providers.described_settings import Bearer, Call, Vendor
 from rotator.providers.described_wire import Wire
 from rotator.secret import Fields, Secret
 from rotator.wire.exchange import Reply, Unanswered
+from rotator.wire.strictly import NotJson, read_json
 
 _REGISTER: Final = Doing("register a client", writes=True)
 _DELETE: Final = Doing("delete a client", writes=True)
 _UPDATE: Final = Doing("update a client", writes=True)
 _READ: Final = Doing("read a client")
+_GONE: Final = frozenset({200, 204})
 _URI, _TOKEN = "registration_client_uri", "registration_access_token"
 
 
 class RegistrationProvider(Asking):
     """A `Provider` that also keeps what its issuer gave. An application is a credential; metadata: what each sends."""
-
-    procedure = Procedure.OVERLAP
 
     def __init__(
         self,
@@ -46,8 +46,13 @@ class RegistrationProvider(Asking):
         metadata: Mapping[str, Mapping[str, Any]],
         clock: Clock,
         wire: Callable[[Vendor], Wire] | None = None,
+        procedure: Procedure = Procedure.OVERLAP,
     ) -> None:
-        """Prepare. path: of the registration endpoint. wire: how requests are sent; None: over TLS."""
+        """Prepare. path: of the registration endpoint. wire: how requests are sent; None: over TLS.
+
+        procedure: read-back where one client is updated in place.
+        """
+        self.procedure = procedure
         self._connect = wire or (lambda vendor: Wire(vendor, clock))
         super().__init__(vendor, clock, self._connect(vendor))
         self._register = Call(method="POST", path=path, expect=frozenset({200, 201}))
@@ -59,7 +64,10 @@ class RegistrationProvider(Asking):
         said = self._said_of(application, tag)
         with self._one_at_a_time(application):
             reply = self._asked(self._register, {}, _REGISTER, raw=said)
-        return self._registered(reply, _REGISTER, tag, None)
+            try:
+                return self._registered(reply, _REGISTER, tag, None)
+            except OutcomeUnknown as useless:
+                raise self._taken_back(reply, useless) from None
 
     def recall(self, kept: Callable[[str], Fields | None]) -> None:
         """Take who knows what came with the last registration of an application."""
@@ -114,11 +122,11 @@ class RegistrationProvider(Asking):
         return said
 
     def _managed(self, method: str, kept: Fields, doing: Doing, raw: Any = None) -> Reply | None:
-        """Ask for a registration with its own token; None when that is not known any more."""
-        uri, token = kept.text(_URI), kept.secret(_TOKEN)
-        if uri is None or token is None:
+        """Ask for a registration with its own token; None when that is not known any more, or not to be shown there."""
+        path, token = self._path_of(kept.text(_URI)), kept.secret(_TOKEN)
+        if path is None or token is None:
             return None
-        call = Call(method=method, path=self._path_of(uri), expect=frozenset({200}))
+        call = Call(method=method, path=path, expect=frozenset({200}))
         try:
             reply = self._connect(replace(self._said, auth=Bearer(lambda: token))).send(call, {}, raw)
         except Unanswered as failure:
@@ -151,6 +159,25 @@ class RegistrationProvider(Asking):
         values = Fields({"client_secret": secret})
         return Issued(version, client_id, values, reply.date, self._wire.request_id(reply), Fields(kept))
 
+    def _taken_back(self, reply: Reply, useless: OutcomeUnknown) -> RotatorError:
+        """Delete the client that a useless answer tells of, as far as it says how; return the error for the answer."""
+        try:
+            body = read_json(reply.body)
+        except NotJson:
+            return useless
+        body = body if isinstance(body, dict) else {}
+        path, token = self._path_of(_text(body, _URI)), _text(body, _TOKEN)
+        if path is None or not token:
+            return useless
+        try:
+            gone = self._deleted(path, Secret(token))
+        except Unanswered:
+            return useless
+        if gone.status not in _GONE:
+            return useless
+        hint = "Look at `metadata`, and at what the server makes of it."
+        return Refused(f"{useless.message} It was deleted again.", hint=hint, code="useless_client")
+
     # -------------------------------------------------------------------------------------------------------- the end
 
     def retire(self, application: str, key_id: str) -> Retired:
@@ -160,20 +187,19 @@ class RegistrationProvider(Asking):
     def retire_with(self, application: str, key_id: str, keepsake: Fields, *, again: bool) -> Retired:
         """Delete a client. After a lost answer, a token that is not known any more says that it is gone (RFC 7592)."""
         uri, token = keepsake.text(_URI), keepsake.secret(_TOKEN)
-        if uri is None or token is None:
-            raise Refused(
-                f"{self._said.name} gave nothing with {key_id} by which it could be deleted.",
-                hint="Delete it at the issuer, or leave it to its end.",
-                code="no_keepsake",
-            )
-        call = Call(method="DELETE", path=self._path_of(uri), expect=frozenset({200, 204}))
-        connection = self._connect(replace(self._said, auth=Bearer(lambda: token)))
+        path = self._path_of(uri)
+        if path is None or token is None:
+            why = f"did not say how to delete {key_id}"
+            if uri is not None and token is not None:
+                why = f"says that {key_id} is to be deleted at another server, where nothing was sent"
+            hint = f"Delete {key_id} at the issuer: it works until then."
+            raise Refused(f"{self._said.name} {why}.", hint=hint, code="no_keepsake")
         try:
             with self._one_at_a_time(application):
-                reply = connection.send(call, {})
+                reply = self._deleted(path, token)
         except Unanswered as failure:
             raise no_answer(self._said, _DELETE, failure) from None
-        if reply.status in call.expect:
+        if reply.status in _GONE:
             return Retired.DONE
         if reply.status in (404, 410) or (again and reply.status == 401):
             return Retired.ALREADY_GONE
@@ -182,22 +208,28 @@ class RegistrationProvider(Asking):
     def check(self, application: str, lifetime: timedelta, subject: str, ours: str) -> Sequence[Finding]:
         """Say what follows; nothing can be asked that only reads."""
         words = "each version is a client of its own: the procedure is overlap"
+        if self.procedure.single_slot:
+            words = "one client, which is updated in place: the procedure is read-back"
         unread = "nothing can be read here, so login and right are first tried by a rotation"
         return [
             Finding(self._said.name, "procedure", Severity.OK, words),
             Finding(subject, "provider", Severity.SKIP, unread),
         ]
 
-    def _path_of(self, uri: str) -> str:
-        """Return the path of a registration, which must be where we registered: its token goes nowhere else."""
-        found = urlsplit(uri)
-        if f"{found.scheme}://{found.netloc}" != self._said.base_url:
-            raise Refused(
-                f"{self._said.name} says that a client is to be deleted at another server.",
-                hint="Nothing was sent there. Delete it at the issuer.",
-                code="elsewhere",
-            )
-        return f"{found.path}?{found.query}" if found.query else found.path
+    def _deleted(self, path: str, token: Secret) -> Reply:
+        connection = self._connect(replace(self._said, auth=Bearer(lambda: token)))
+        return connection.send(Call(method="DELETE", path=path, expect=_GONE), {})
+
+    def _path_of(self, uri: str | None) -> str | None:
+        """Return the path of a registration; None when that is not where we registered: its token goes nowhere else."""
+        try:
+            found = urlsplit(uri or "")
+            if _origin(found) != _origin(urlsplit(self._said.base_url)):
+                return None
+        except ValueError:  # no address at all
+            return None
+        path = f"{found.path}?{found.query}" if found.query else found.path
+        return path.replace("{", "%7B").replace("}", "%7D")  # which mean something in a `Call`
 
     @staticmethod
     def _at(body: Mapping[str, Any], name: str) -> datetime | None:
@@ -206,6 +238,12 @@ class RegistrationProvider(Asking):
         if isinstance(found, bool) or not isinstance(found, int) or not 0 < found < 10**11:
             return None
         return datetime.fromtimestamp(found, UTC)
+
+
+def _origin(found: SplitResult) -> tuple[str, str | None, int | None, bool]:
+    """Return scheme, host and port (RFC 6454), and whether it names a user."""
+    port = found.port if found.port is not None else {"https": 443, "http": 80}.get(found.scheme)
+    return found.scheme, found.hostname, port, "@" in found.netloc
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:
