@@ -45,6 +45,6 @@ def warning(kit: Kit, tracked: Tracked, listing: Listing) -> Trouble | None:
     message = f"{kit.credential.provider} lists key {one.key_id} without the label that it was given."
     hint = (
         "Without it a secret whose answer is lost is not found again. Look at `tag` in `list` of the provider; "
-        "leave it out where the vendor cuts or changes labels."
+        "say `tag_length` there where the vendor cuts labels, or leave `tag` out where it changes them."
     )
     return Trouble("label_not_kept", message, hint, kit.clock.now())
