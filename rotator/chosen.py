@@ -24,7 +24,7 @@ from rotator.event import EventName, Outcome
 from rotator.kit import carry_out, same_call, settled
 from rotator.model import Act, Phase
 from rotator.ports import Answer, Issued, Listed
-from rotator.promotion import TAKEN, says, shown_in, staged_values
+from rotator.promotion import TAKEN, says, see_it_may_be_written, shown_in, staged_values
 from rotator.run import Run
 from rotator.secret import Fields, Secret
 from rotator.staging import Stage
@@ -46,6 +46,7 @@ def choose(run: Run) -> None:
     if excess is not None:
         run.give_up(excess)
         return
+    see_it_may_be_written(kit)
     attempt = run.rotation.attempt + 1
     with run.step("stage") as words:
         run.put(attempt=attempt, tag=kit.tag(run.rotation.id, attempt), key_id=run.own_key_id(attempt))

@@ -16,7 +16,8 @@ from rotator.clock import elapsed
 from rotator.document import client_in, key_in, laid_into, ours_in, rotation_in, value_in
 from rotator.errors import Broken, Denied, RotatorError, Transient, Unproved, WriteConflict
 from rotator.event import EventName, Outcome
-from rotator.kit import carry_out, settled
+from rotator.finding import Severity
+from rotator.kit import Kit, carry_out, settled
 from rotator.model import (
     Act,
     Displacement,
@@ -174,6 +175,16 @@ def staged_values(run: Run) -> Fields:
     return values
 
 
+def see_it_may_be_written(kit: Kit) -> None:
+    """See that the store would let consumers have a new value, before the one they read is ended.
+
+    Raises Denied for what the store would refuse.
+    """
+    for finding in kit.store.check([kit.credential.path]):
+        if finding.outcome is Severity.FAIL:
+            raise Denied(finding.message, hint=finding.hint, code="rehearsal_failed")
+
+
 def write(run: Run, document: Snapshot, values: Fields) -> Snapshot:
     """Write the consumers' document from the version that was read. Raises WriteConflict, OutcomeUnknown, Denied."""
     kit, rotation = run.kit, run.rotation
@@ -193,6 +204,13 @@ def write(run: Run, document: Snapshot, values: Fields) -> Snapshot:
 def withheld(run: Run, refused: Denied) -> Denied:
     """Return the error for a promotion that the store does not permit, with what that means for the consumers."""
     kit, replaced = run.kit, run.replaced()
+    if run.rotation.procedure.single_slot and replaced is not None:
+        return Denied(
+            f"{refused.message.rstrip('.')}. Consumers are without a valid secret: what they read ended when the new "
+            "one was made, and that is kept in the staging area.",
+            hint=f"{refused.hint.rstrip('.')}, and at once: rotator rotate {kit.credential.name}",
+            code=refused.code,
+        )
     ends = replaced.expires_at if replaced is not None else None
     works = f", which works until {spell_moment(ends)}" if ends is not None else ""
     serves = f"Consumers still read the old secret{works}." if replaced is not None else "Consumers have none yet."

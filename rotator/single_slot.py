@@ -33,9 +33,8 @@ from rotator.candidate import (
 )
 from rotator.clock import elapsed
 from rotator.document import client_in, contents, value_in
-from rotator.errors import Broken, Denied, OutcomeUnknown, Refused, RotatorError, Transient, Unproved
+from rotator.errors import Broken, OutcomeUnknown, Refused, RotatorError, Transient, Unproved
 from rotator.event import Event, EventName, Outcome
-from rotator.finding import Severity
 from rotator.kit import Kit, carry_out, settled
 from rotator.model import (
     Act,
@@ -47,7 +46,7 @@ from rotator.model import (
     Trouble,
 )
 from rotator.ports import Answer, Change, Issued, Verdict
-from rotator.promotion import TAKEN, says, shown_in, staged_values
+from rotator.promotion import TAKEN, says, see_it_may_be_written, shown_in, staged_values
 from rotator.proving import prove_until
 from rotator.run import Run
 from rotator.secret import Fields, Secret
@@ -117,8 +116,9 @@ def regenerate(run: Run) -> None:
         return
     hindered = too_many(kit) or (_unreadable(run) if run.rotation.attempt == 0 else None)
     if hindered is not None:
-        run.give_up(hindered)
+        run.give_up(_lost(run, hindered, run.rotation.attempt))
         return
+    see_it_may_be_written(kit)
     if run.rotation.procedure is Procedure.BLIND:
         _rehearse(run)
     attempt = run.rotation.attempt + 1
@@ -140,7 +140,7 @@ def regenerate(run: Run) -> None:
             raise
         except RotatorError as refused:
             words.append(refused.message)
-            run.give_up(_lost(run, refused))
+            run.give_up(_lost(run, refused, attempt - 1))
             return
         version = candidate_of(run, issued.version)
         done = replace(event, outcome=Outcome.SUCCEEDED, key_id=version.key_id, request_id=issued.request_id)
@@ -180,28 +180,24 @@ def _named(run: Run, issued: Issued) -> Issued:
 
 
 def _rehearse(run: Run) -> None:
-    """See that a value would find its way: written to the staging area and read back, and consumers' document writable.
+    """See that a value would find its way: written to the staging area and read back.
 
-    Stopped anywhere: nothing has happened yet. Raises what hinders it, and Denied for what the store would refuse.
+    Stopped anywhere: nothing has happened yet. Raises what hinders it.
     """
-    kit = run.kit
     with run.step("rehearse") as words:
         rehearsal = Fields({"rehearsal": Secret(secrets.token_urlsafe(24))})
         run.claim.publish(values=rehearsal)
         see_it_there(run, rehearsal)
         run.claim.publish(values=None)
-        for finding in kit.store.check([kit.credential.path]):
-            if finding.outcome is Severity.FAIL:
-                raise Denied(finding.message, hint=finding.hint, code="rehearsal_failed")
         words.append("a value written to the staging area came back; consumers' document may be written")
 
 
-def _lost(run: Run, refused: RotatorError) -> RotatorError:
-    """Return the error for an issuer that makes no other value, where an earlier one may have been lost."""
-    if run.rotation.procedure is not Procedure.BLIND or run.rotation.attempt == 1:
+def _lost(run: Run, refused: RotatorError, before: int) -> RotatorError:
+    """Return the error where no other value is made, and one of those `before` may have been lost."""
+    if before == 0 or says(run, _shown(run)) in TAKEN:
         return refused
     return Broken(
-        f"A new value of {run.kit.credential.name} was lost, and the issuer makes no other: {refused.message}",
+        f"A new value of {run.kit.credential.name} was lost, and no other is made: {refused.message}",
         hint=f"Consumers may be without a valid secret. See: rotator verify {run.kit.credential.name}; "
         "then have the issuer make one, and put it into the store.",
         code="value_lost",

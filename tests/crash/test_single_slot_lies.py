@@ -14,6 +14,7 @@ import pytest
 
 from rotator.errors import Denied, Refused
 from rotator.event import EventName
+from rotator.finding import Finding, Severity
 from rotator.model import Act, Phase, Procedure, RotationOutcome, VersionState
 from rotator.ports import Answer, Issued
 from rotator.secret import Fields, Secret
@@ -21,7 +22,7 @@ from rotator.testing.providers import Fate
 from tests.crash.test_single_slot_crashes import SINGLE, prepare
 from tests.fakes.memory_slot import MemorySlot
 from tests.fakes.tape import Crash
-from tests.fakes.world import APP, DAY, HOUR, MINUTE, State, World, credential
+from tests.fakes.world import APP, DAY, HOUR, MINUTE, PATH, State, World, credential
 
 MASKED = Secret("abcd********wxyz")
 Read = Callable[[str], Issued]
@@ -262,3 +263,49 @@ def test_an_issuer_that_gives_the_same_value_and_id_again_leaves_everything_as_i
     assert before is not None and main is not None
     assert not before.differing(main)
     world.check(quiet=True)
+
+
+# ------------------------------------------------------------------------------------------------------------ the store
+
+
+@pytest.mark.parametrize("procedure", SINGLE)
+def test_nothing_is_ended_where_the_store_would_not_take_the_next_one(procedure: Procedure) -> None:
+    world, state = prepare(procedure, "replaced_in_time")
+    made = len(world.issuer.mutations)
+    no = [Finding(PATH, "permission", Severity.FAIL, "It may not be written.", "Grant it.")]
+    truly = world.store.check
+    world.store.check = lambda paths: no  # type: ignore[method-assign]
+    report = state.visit()
+    assert report.error is not None and report.error.exit_status == 77
+    assert len(world.issuer.mutations) == made and world.works(world.main())
+    world.store.check = truly  # type: ignore[method-assign]
+    world.settle(state)
+    assert len(world.issuer.mutations) == made + 1
+    world.check(quiet=True)
+
+
+@pytest.mark.parametrize("procedure", SINGLE)
+def test_a_store_that_refuses_all_the_same_is_not_said_to_do_no_harm(procedure: Procedure) -> None:
+    world, state = prepare(procedure, "replaced_in_time")
+
+    def refuse(name: str) -> None:
+        if name == "consumers.write":
+            raise Denied("Not for you.", hint="Grant it.")
+
+    state.tape.hooks.append(refuse)
+    report = state.visit()
+    assert report.error is not None and "without a valid secret" in report.error.message
+    assert "old secret" not in report.error.message and "at once" in report.error.hint
+    state.tape.hooks.clear()
+    world.settle(state)
+    world.check(quiet=True)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_consumers_are_said_to_have_none_when_and_only_when_that_is_so(lost: bool) -> None:
+    world, state = prepare(Procedure.BLIND, "replaced_in_time")
+    world.issuer.fate(Act.CREATE, Fate.LOST if lost else Fate.NEVER, Fate.REFUSED)
+    report = state.visit()
+    assert report.error is not None and world.works(world.main()) is not lost
+    assert ("Consumers may be without a valid secret" in report.error.hint) is lost
+    assert report.error.code == ("value_lost" if lost else "refused")
