@@ -31,7 +31,7 @@ import pytest
 
 from rotator.clock import SystemClock
 from rotator.sandbox.tls import prepare_tls
-from tests.servers.keycloak import home, needed, usable
+from tests.servers.keycloak import environment, home, java, needed, usable
 
 PATIENCE = 180.0
 _ADMIN = "admin"
@@ -50,12 +50,12 @@ class KeycloakServer:
         self.address = f"https://127.0.0.1:{port}"
         self.log_file = self.folder / "log"
         command = [
-            str(home() / "bin" / "kc.sh"), "start-dev", "--db=dev-mem", "--features=client-secret-rotation",
-            f"--http-port={_free_port()}", "--http-host=127.0.0.1", f"--https-port={port}",
+            str(home() / "bin" / "kc.sh"), "start", "--optimized", "--hostname-strict=false",
+            "--http-enabled=false", "--http-host=127.0.0.1", f"--https-port={port}",
             f"--https-certificate-file={tls.certificate_file}", f"--https-certificate-key-file={tls.key_file}",
         ]  # fmt: skip
-        environment = {
-            **{name: text for name, text in os.environ.items() if not name.startswith(("KC_", "JAVA_OPTS"))},
+        surroundings = {
+            **environment(),
             "KC_BOOTSTRAP_ADMIN_USERNAME": _ADMIN,
             "KC_BOOTSTRAP_ADMIN_PASSWORD": self._password,
             "JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx256m",
@@ -63,7 +63,7 @@ class KeycloakServer:
         }
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=environment, preexec_fn=_die_with_parent
+                command, stdout=log, stderr=subprocess.STDOUT, env=surroundings, preexec_fn=_die_with_parent
             )
 
     def wait(self) -> None:
@@ -193,9 +193,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 def _mortal_java(folder: Path) -> Path:
     """Write a command that is Java and dies with whoever started it, for kc.sh to take; return its path."""
-    base = os.environ.get("JAVA_HOME")
-    java = os.environ.get("JAVA") or (f"{base}/bin/java" if base else "java")  # as kc.sh chooses
-    words = [sys.executable, "-I", "-c", _MORTAL, str(os.getpid()), java]
+    words = [sys.executable, "-I", "-c", _MORTAL, str(os.getpid()), java()]
     path = folder / "java"
     path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
     path.chmod(0o700)
