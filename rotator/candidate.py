@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from rotator.clock import elapsed
 from rotator.document import key_in, moment_in
 from rotator.errors import Broken, OutcomeUnknown, Refused, Transient, Unproved
-from rotator.event import EventName, Outcome
+from rotator.event import Event, EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
 from rotator.labels import may_be_ours
 from rotator.model import Act, Displacement, Intent, Origin, Phase, Reason, Version, VersionState
@@ -222,8 +222,8 @@ def candidate_of(run: Run, listed: Listed, origin: Origin = Origin.OURS) -> Vers
     )
 
 
-def remove_candidate(run: Run) -> None:
-    """Remove the version of this rotation at the issuer, if no consumer ever read it; else do nothing.
+def remove_candidate(run: Run) -> str:
+    """Remove the version of this rotation at the issuer, if no consumer ever read it; return what became of it.
 
     By key id, which may be repeated. Stopped before the call: the version stays, named by the ledger, until the next
     run. Stopped after it: it is gone, and the next run hears so. One that consumers read until somebody wrote over it
@@ -231,12 +231,12 @@ def remove_candidate(run: Run) -> None:
     """
     kit, candidate = run.kit, run.candidate()
     if candidate is None:
-        return
+        return "no new version was made"
     key_id = candidate.key_id
     if run.rotation.reason is Reason.ADOPTED:
         told = run.event(EventName.STATE_REBUILT, key_id=key_id, detail="it is not adopted, and left as it was")
         kit.ledger.record(told, replace(candidate, state=VersionState.LEFT, origin=Origin.FOREIGN))
-        return
+        return "the version in the store is left as it was"
     if key_in(kit, kit.store.consumers.read(kit.credential.path).fields) == key_id:
         raise Broken(
             f"Consumers of {kit.credential.name} read key {key_id}, which was to be removed.",
@@ -248,17 +248,22 @@ def remove_candidate(run: Run) -> None:
         over = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
         kit.ledger.record(replace(run.event(EventName.VERSION_RETIRED, reason=Reason.ABANDONED.value, key_id=key_id),
                                   detail="nobody was shown it; the only slot is left as it is"), over)  # fmt: skip
-        return
+        return "the only slot is left as it is"
     number = in_history(kit).get(key_id)
     if number is not None:
         _leave_its_grace(run, candidate, number)
-        return
+        return "the new version, which consumers have read, has its grace"
     event = run.event(EventName.VERSION_RETIRED, reason=Reason.ABANDONED.value, key_id=key_id)
     if kit.credential.by_hand:
         left = "nobody was shown it; it is left to its maker, who may remove it, and to its end"
         over = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
         kit.ledger.record(replace(event, detail=left), over)
-        return
+        return "the new version is left to its maker"
+    return _remove_at_issuer(run, candidate, event)
+
+
+def _remove_at_issuer(run: Run, candidate: Version, event: Event) -> str:
+    kit, key_id = run.kit, candidate.key_id
     for tries_left in reversed(range(TRIES)):
         run.claim.renew()
         intent = kit.intent(Act.RETIRE, rotation_id=run.rotation.id, key_id=key_id)
@@ -269,7 +274,7 @@ def remove_candidate(run: Run) -> None:
                 raise
             left = "what is needed to remove it was lost before it was staged: it is left at its issuer"
             kit.ledger.record(replace(event, detail=left), replace(candidate, state=VersionState.LEFT))
-            return
+            return "the new version is left at its issuer"
         except (OutcomeUnknown, Transient):
             if not tries_left:
                 raise
@@ -279,7 +284,8 @@ def remove_candidate(run: Run) -> None:
         done = replace(event, outcome=Outcome.SUCCEEDED, detail=detail)
         removed = replace(candidate, state=VersionState.ABANDONED, retired_at=kit.clock.now())
         kit.ledger.record(done, settled(intent), removed, *same_call(kit, intent))
-        return
+        break
+    return "the new version is gone"
 
 
 def _hand_over(run: Run, key_id: str) -> None:

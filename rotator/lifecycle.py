@@ -321,8 +321,7 @@ def undo(run: Run) -> None:
             run.claim.publish(stage=Stage.ABANDONING, values=None, previous=previous)
         if run.rotation.key_id is None:
             settle_creation(run)
-        remove_candidate(run)
-        gone = "no new version was made" if run.rotation.key_id is None else "the new version is gone"
+        gone = remove_candidate(run)
         words.append(f"{gone}, the old one serves" if document.fields else gone)
         run.settle(Outcome.REFUSED, "it did not take effect")
         run.finish(run.rotation.outcome or RotationOutcome.ABANDONED, phase=Phase.ABANDONED)

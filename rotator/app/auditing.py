@@ -127,8 +127,9 @@ def audit_stream(house: House, wanted: Filter, *, last: int | None = None) -> It
 def audit_follow(house: House, wanted: Filter, stop: threading.Event) -> Iterator[Item]:
     """Yield the records that fit and are written from now on, as they come, until `stop` is set.
 
-    With `wanted.since` those since then come first. Each look reads the head alone while nothing was appended. A state
-    that does not exist yet is waited for; records that a restore brought back are not told again.
+    It also ends at `wanted.until`. With `wanted.since` those since then come first. Each look reads the head alone
+    while nothing was appended. A state that does not exist yet is waited for; records that a restore brought back are
+    not told again.
     """
     seen: int | None = 0 if wanted.since is not None or house.reader() is None else None
     while True:
@@ -141,6 +142,8 @@ def audit_follow(house: House, wanted: Filter, stop: threading.Event) -> Iterato
                     seen = max(seen, int(str(record["seq"])))
                     yield items.audit(record)
                 seen = max(seen, end)
+        if wanted.until is not None and house.clock.now() >= wanted.until:
+            return
         if house.clock.wait(LOOK_EVERY, stop):
             return
 

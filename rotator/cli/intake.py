@@ -26,7 +26,23 @@ LONGEST: Final = 64 * 1024
 """Bytes that are read of a file or a pipe."""
 
 
-@click.command(cls=Command)
+class _Intake(Command):
+    """A command that repeats no word too many: a person may have typed the secret there."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words. Raises UsageFault for what click would quote."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if type(error) not in (click.UsageError, click.NoSuchOption):
+                raise
+            raise UsageFault(
+                "There is a word too many; it is not repeated here, for it may be a part of the secret.",
+                hint="The secret is asked for, or read with --from file:PATH; see: rotator intake --help",
+            ) from None
+
+
+@click.command(cls=_Intake)
 @name_argument()
 @click.option("--from", "source", metavar="file:PATH", help="A file whose first line is the secret.")
 @click.option("--client-id", metavar="ID", help="When the vendor gave a new one.")

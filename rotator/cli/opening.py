@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rotator.app.house import House
     from rotator.ports import Progress
 
-LEFT: Final = "Stopping after the step in hand; the next run settles the rest. Ctrl-C again ends at once."
+LEFT: Final = "Stopping: the step in hand is finished, the rest is settled later. Ctrl-C again ends at once."
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def test_ctrl_c_leaves_the_rest_to_the_next_run_and_says_so(bench: Bench) -> Non
     with bench.begin("rotate", TWO, "-v") as process:
         said = interrupted(process, "not accepted yet")
     assert process.returncode == 75, said
-    assert "Stopping after the step in hand" in said
+    assert "Stopping: the step in hand is finished" in said
     assert "rotator rotate" in said.splitlines()[-1]
     assert "Traceback" not in said
     again = bench.run("rotate", TWO, "-o", "json")

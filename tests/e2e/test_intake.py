@@ -189,6 +189,14 @@ def test_one_in_the_store_is_adopted_once_a_person_has_said_when_it_was_made(ven
     assert timedelta(hours=51) < ends - datetime.now(UTC) < timedelta(hours=52), "72 h, of which 20 are over"
 
 
+def test_a_secret_that_was_typed_as_a_word_is_not_repeated(vendor: Bench) -> None:
+    value = made(vendor)
+    for words in ((NAME, value), (NAME, "--from", "file:x", value), (NAME, f"--{value}"), (f"-{value}", NAME)):
+        done = vendor.run("intake", *words)
+        assert (done.code, value in done.err + done.out) == (2, False), done.err
+        assert "--from file:PATH" in done.err
+
+
 def test_what_is_not_text_or_not_there_is_a_fault_of_usage(vendor: Bench) -> None:
     (vendor.folder / "bytes").write_bytes(b"\xff\xfe\x00")
     for source in (f"file:{vendor.folder}/bytes", "file:/nonexistent", "secret-as-a-word", "file:"):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,15 @@ def test_follow_tells_what_comes_until_it_is_stopped(bench: Bench) -> None:
     listen()
     assert [item["seq"] for item in told] == list(range(before + 1, before + 1 + len(told)))
     assert told[0]["event"] == "request.received"
+
+
+def test_follow_ends_at_the_moment_that_was_named(bench: Bench) -> None:
+    until = bench.clock.now()
+    with bench.house() as house:
+        wanted = Filter(since=until - timedelta(days=1), until=until)
+        told = list(auditing.audit_follow(house, wanted, threading.Event()))
+        assert told == list(auditing.audit_list(house, wanted).items)
+    assert told, "and it has ended"
 
 
 def test_follow_as_a_process_ends_with_0_on_ctrl_c(bench: Bench) -> None:
