@@ -94,6 +94,26 @@ def test_a_command_is_not_imported_before_it_is_called() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+@pytest.mark.parametrize("imported", ["click", "rotator.cli.talk", "rotator.cli.status"])
+def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(imported: str) -> None:
+    code = f"""
+import os, signal, sys
+from importlib.metadata import entry_points
+
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == {imported!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+sys.argv[1:] = ["status"]
+[program] = entry_points(group="console_scripts", name="rotator")
+program.load()()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
+
+
 def test_the_version_is_said() -> None:
     result = run("--version")
     assert (result.exit_code, result.stdout) == (0, "rotator 0.1.0\n")
