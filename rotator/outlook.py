@@ -19,7 +19,12 @@ LONGEST_SLEEP: Final = timedelta(hours=1)
 """However little is due, a credential is looked at this often: policies change, and clocks are put right."""
 
 GRACE_PROOFS: Final = timedelta(minutes=5)
-"""How often, at least, the current version is proved while the one before could still be put back."""
+"""How often, at least, the current version is proved during the grace of the one before, for a day of it at most."""
+
+LATER_PROOFS: Final = timedelta(hours=1)
+"""How often after that, while the one before could still be put back: it may be left to live for weeks."""
+
+_NEW_FOR: Final = timedelta(days=1)
 
 DOES_NOT_PASS: Final = "The secret in use does not pass"
 """How a `Trouble` begins that says so, whoever asked."""
@@ -131,20 +136,28 @@ def doubted(state: CredentialState) -> bool:
 def heartbeat_at(credential: Credential, tracked: Tracked, now: datetime) -> datetime | None:
     """Return when the current version is to be proved next without cause; None: only when asked.
 
-    In grace it is proved more often, whatever `every` says: while the version before lives, it can be put back. Nothing
-    is proved for what is paused, parked or forgotten.
+    In grace it is proved more often, whatever `every` says: while the version before lives, it can be put back; most
+    often while it is new. Nothing is proved for what is paused, parked or forgotten.
     """
     if current_version(tracked) is None or why_idle(tracked) is not None:
         return None
-    every = credential.proof.every
-    if _in_grace(tracked):
-        in_grace = min(GRACE_PROOFS, credential.policy.grace / 10)
-        every = in_grace if every is None else min(every, in_grace)
+    every = _proved_every(credential, tracked, now)
     if every is None:
         return None
     proved = tracked.state.proved_at
     at = now if proved is None or doubted(tracked.state) else plus(min(proved, now), every)
     return max(at, retry_at(tracked, now) or at)
+
+
+def _proved_every(credential: Credential, tracked: Tracked, now: datetime) -> timedelta | None:
+    every = credential.proof.every
+    if not _in_grace(tracked):
+        return every
+    grace = credential.policy.grace
+    replaced = [one.displaced.local.wall for one in tracked.versions if one.displaced is not None]
+    fresh = bool(replaced) and now - max(replaced) < min(grace, _NEW_FOR)
+    in_grace = min(GRACE_PROOFS, grace / 10) if fresh else LATER_PROOFS
+    return in_grace if every is None else min(every, in_grace)
 
 
 def wake_at(credential: Credential, tracked: Tracked | None, now: datetime, jitter: timedelta = NO_JITTER) -> datetime:

@@ -12,6 +12,7 @@ from rotator.by_hand import Leaving, Proof, forget, prove_now, retire_now
 from rotator.errors import ClockWrong, OutcomeUnknown
 from rotator.event import EventName
 from rotator.model import Act, ProofSeen, RetireMode, RotationOutcome, Trouble, VersionState
+from rotator.outlook import heartbeat_at
 from rotator.ports import Answer
 from rotator.testing.providers import Fate
 from tests.fakes.world import APP, DAY, HOUR, MINUTE, NAME, PATH, SECOND, State, World, credential
@@ -168,6 +169,31 @@ def test_with_let_expire_nobody_retires_it_and_its_end_is_noted_by_the_issuers_d
     state.visit()
     assert state.ledger.versions[NAME, first].state is VersionState.RETIRED
     assert not [one for one in world.issuer.mutations if one.act is Act.RETIRE]
+
+
+@pytest.mark.parametrize("retire", [RetireMode.LET_EXPIRE, RetireMode.MANUAL, RetireMode.WHEN_UNUSED])
+@pytest.mark.parametrize(("grace", "often"), [(0 * DAY, HOUR), (HOUR, 5 * MINUTE), (20 * DAY, 5 * MINUTE)])
+def test_the_longer_one_before_lives_on_the_less_often_is_its_successor_proved(
+    retire: RetireMode, grace: timedelta, often: timedelta
+) -> None:
+    world, state, first, _ = in_grace(retire=retire, grace=grace)
+
+    def spacing() -> timedelta:
+        tracked = state.ledger.tracked(NAME)
+        assert tracked is not None
+        at = heartbeat_at(world.credential, tracked, world.clock.now())
+        assert at is not None
+        assert tracked.state.proved_at is not None
+        return at - tracked.state.proved_at
+
+    world.advance(30 * MINUTE)
+    state.visit()
+    assert first in world.live_ours()
+    assert spacing() == often
+    world.advance(25 * HOUR)
+    state.visit()
+    assert first in world.live_ours()
+    assert spacing() == HOUR
 
 
 def test_with_manual_only_a_person_retires_it_after_a_proof_of_its_successor() -> None:
