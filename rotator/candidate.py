@@ -146,7 +146,7 @@ def _settle(run: Run, intent: Intent) -> None:
         kit.ledger.record(replace(event, outcome=outcome), settled(intent, Outcome.REFUSED))
         run.unanswered += intent.outcome is Outcome.UNKNOWN
         if run.unanswered > 1:  # the issuer is not well: another try at once would end the same way
-            raise _unanswered(kit, intent)
+            raise _unanswered(run, intent)
         return
     event = replace(event, outcome=Outcome.SUCCEEDED, key_id=found.key_id)
     event = replace(event, detail="resolved: found by its label; its value was lost with the answer")
@@ -154,12 +154,20 @@ def _settle(run: Run, intent: Intent) -> None:
     kit.ledger.record(event, settled(intent), version, run.put(key_id=found.key_id))
 
 
-def _unanswered(kit: Kit, intent: Intent) -> Transient:
+def because(run: Run) -> str:
+    """Return what was said of the last answer that was not clear, as the end of a sentence."""
+    return f": {run.unclear.rstrip('.')}" if run.unclear else ""
+
+
+def _unanswered(run: Run, intent: Intent) -> Transient:
+    kit = run.kit
     made, hint = ", and no version was made", "Nothing is left behind; the next run tries again."
     if kit.keeping is not None:
         made, hint = "", f"The next run tries again. What was made stays there, labelled {intent.tag}: delete it."
     return Transient(
-        f"The issuer of {kit.credential.name} gave no clear answer{made}.", hint=hint, code="create_unanswered"
+        f"The issuer of {kit.credential.name} gave no clear answer{made}{because(run)}.",
+        hint=hint,
+        code="create_unanswered",
     )
 
 

@@ -155,6 +155,7 @@ def create(run: Run) -> None:
         try:
             issued = carry_out(kit, intent, event, lambda: ask(kit.credential.application, tag, policy.lifetime), asked)
         except OutcomeUnknown as unclear:
+            run.unclear = unclear.message
             words.append(unclear.message)  # `stage` finds out what became of it
             return
         except Transient:

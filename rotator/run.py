@@ -51,7 +51,8 @@ class Run:
     listing: what the issuer listed when the run began. issued: a version whose value is not staged yet. proof: the last
     verification; never remembered across a restart. sent: when the first call went out that ends the version before,
     where the issuer has a single slot. trouble: why it is being abandoned. unanswered: how often the
-    issuer gave no clear answer to a creation and had made nothing. resumed: another process began it.
+    issuer gave no clear answer to a creation and had made nothing; unclear: what was said of the last such answer.
+    resumed: another process began it.
     """
 
     kit: Kit
@@ -63,6 +64,7 @@ class Run:
     sent: Instant | None = None
     trouble: RotatorError | None = None
     unanswered: int = 0
+    unclear: str = ""
     resumed: bool = False
 
     def tracked(self) -> Tracked:

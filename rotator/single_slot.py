@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.candidate import (
+    because,
     candidate_of,
     is_staged,
     note_staged,
@@ -134,6 +135,7 @@ def regenerate(run: Run) -> None:
         try:
             issued = carry_out(kit, made, event, lambda: _made_and_kept(run, tag), keeping, kept, asked)
         except OutcomeUnknown as unclear:
+            run.unclear = unclear.message
             words.append(unclear.message)  # `find_out` does
             return
         except Transient:
@@ -226,7 +228,7 @@ def find_out(run: Run) -> None:
         run.unanswered += any(one.outcome is Outcome.UNKNOWN for one in unclear)
         if run.unanswered > 1:
             raise Transient(
-                f"The issuer of {run.kit.credential.name} gave no clear answer.",
+                f"The issuer of {run.kit.credential.name} gave no clear answer{because(run)}.",
                 hint="The next run tries again.",
                 code="create_unanswered",
             )

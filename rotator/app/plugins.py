@@ -33,6 +33,7 @@ def make(group: str, kind: str, making: Making, *, port: type) -> Any:
     factory = _loaded(entry)
     try:
         made = factory(making)
+        lacks = [name for name in _promised(port) if not hasattr(made, name)]
     except RotatorError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  and its text may hold anything
@@ -41,13 +42,11 @@ def make(group: str, kind: str, making: Making, *, port: type) -> Any:
             hint=_REPORT,
             code="plugin_failed",
         ) from None
-    lacks = [name for name in _promised(port) if not hasattr(made, name)]
     if lacks:
         raise Misconfigured(
             f"What {_of(entry)} makes for `{kind}` lacks {', '.join(lacks)}.", hint=_REPORT, code="plugin_failed"
         )
-    fence(made, _of(entry), _REPORT)
-    return made
+    return fence(made, _of(entry), _REPORT)
 
 
 def origin(group: str, kind: str) -> str:

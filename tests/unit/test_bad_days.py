@@ -556,6 +556,7 @@ def test_an_issuer_that_never_answers_a_creation_is_asked_twice_a_visit() -> Non
         report = state.visit()
         assert report.error is not None
         assert report.error.code == "create_unanswered"
+        assert report.error.message.endswith("no version was made: The answer to create was lost.")
         assert state.tape.calls.count("provider.create") == 2 * turn
     world.advance(2 * HOUR)
     assert state.visit().outcome is RotationOutcome.PROMOTED
