@@ -13,8 +13,8 @@ from rotator.clock import elapsed
 from rotator.document import key_in, moment_in
 from rotator.errors import Broken, OutcomeUnknown, Refused, Transient, Unproved
 from rotator.event import Event, EventName, Outcome
+from rotator.kept_labels import may_be_ours
 from rotator.kit import Kit, carry_out, same_call, settled
-from rotator.labels import may_be_ours
 from rotator.model import Act, Displacement, Intent, Origin, Phase, Reason, Version, VersionState
 from rotator.ports import Change, Listed, Listing, Retired
 from rotator.run import Run

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from rotator import labels
+from rotator import kept_labels
 from rotator.document import client_in, ours_in, provable
 from rotator.drain import drained
 from rotator.due import Action
@@ -90,7 +90,7 @@ class Visit:
         if self.untidy:
             erase_remains(self.kit)
         tracked = reconcile(self.kit, scene)
-        self.warning = labels.warning(self.kit, tracked, scene.listing)
+        self.warning = kept_labels.warning(self.kit, tracked, scene.listing)
         dead = self._is_dead(tracked, scene)
         if waits(self.kit, tracked, scene):
             if dead:  # what is prepared need not wait any longer
