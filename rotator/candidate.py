@@ -23,6 +23,12 @@ from rotator.staging import NO_KEEPSAKE, Stage, retire_at_issuer
 from rotator.survey import in_history
 from rotator.timing import CLOCK_LIMIT, plus, spell, spell_moment
 
+UNCLEAR = "create_unanswered"
+MADE_IN_VAIN = 3
+"""So many versions are made in a run whose values never arrive; as many again would end the same way."""
+
+_AGAIN = " The next run tries again."
+
 LISTS_APART = timedelta(seconds=10)
 DAY = timedelta(hours=24)
 TRIES = 3
@@ -107,7 +113,8 @@ def settle_creation(run: Run) -> None:
 
     Absence is believed when two lists agree, the second after the quarantine of the request. Stopped anywhere: the
     next run does the same again. A request that takes effect even later is an orphan, and swept as such. Raises
-    Transient when an issuer has answered unclearly, and made nothing, for the second time in a run.
+    Transient when an issuer has answered unclearly and made nothing for the second time in a run, or for the third
+    time at all.
     """
     kit = run.kit
     for intent in kit.ledger.unsettled(kit.credential.name):
@@ -117,6 +124,8 @@ def settle_creation(run: Run) -> None:
             _note_unstaged(run, intent)
     if run.rotation.key_id is not None and run.issued is None:
         remove_candidate(run)
+    if run.unanswered >= MADE_IN_VAIN and run.rotation.phase is not Phase.ABANDONING:
+        raise unanswered(run, ", and what it made was removed again")
 
 
 def _settle(run: Run, intent: Intent) -> None:
@@ -137,7 +146,7 @@ def _settle(run: Run, intent: Intent) -> None:
         told = replace(event, detail=f"unclear: {', '.join(strange)} appeared meanwhile, without the label")
         kit.ledger.record(replace(told, outcome=Outcome.UNKNOWN), settled(intent, Outcome.REFUSED))
         if run.rotation.phase is not Phase.ABANDONING:
-            run.give_up(_cannot_tell(kit, strange))
+            run.give_up(_cannot_tell(run, strange))
         return
     if found is None:
         if kit.keeping is not None:
@@ -146,29 +155,28 @@ def _settle(run: Run, intent: Intent) -> None:
         kit.ledger.record(replace(event, outcome=outcome), settled(intent, Outcome.REFUSED))
         run.unanswered += intent.outcome is Outcome.UNKNOWN
         if run.unanswered > 1:  # the issuer is not well: another try at once would end the same way
-            raise _unanswered(run, intent)
+            raise _nothing_made(run, intent)
         return
+    run.unanswered += intent.outcome is Outcome.UNKNOWN
     event = replace(event, outcome=Outcome.SUCCEEDED, key_id=found.key_id)
     event = replace(event, detail="resolved: found by its label; its value was lost with the answer")
     version = candidate_of(run, found)
     kit.ledger.record(event, settled(intent), version, run.put(key_id=found.key_id))
 
 
-def because(run: Run) -> str:
-    """Return what was said of the last answer that was not clear, as the end of a sentence."""
-    return f": {run.unclear.rstrip('.')}" if run.unclear else ""
+def _nothing_made(run: Run, intent: Intent) -> Transient:
+    if run.kit.keeping is not None:
+        return unanswered(run, hint=f"What was made stays there, labelled {intent.tag}: delete it.")
+    return unanswered(run, ", and no version was made", "Nothing is left behind.")
 
 
-def _unanswered(run: Run, intent: Intent) -> Transient:
-    kit = run.kit
-    made, hint = ", and no version was made", "Nothing is left behind; the next run tries again."
-    if kit.keeping is not None:
-        made, hint = "", f"The next run tries again. What was made stays there, labelled {intent.tag}: delete it."
-    return Transient(
-        f"The issuer of {kit.credential.name} gave no clear answer{made}{because(run)}.",
-        hint=hint,
-        code="create_unanswered",
-    )
+def unanswered(run: Run, made: str = "", hint: str = "") -> Transient:
+    """Return the error for an issuer that has answered unclearly too often. made: what became of it."""
+    why, last = ".", run.unclear
+    if last is not None:
+        why, hint = f": {last.message}", f"{last.hint} {hint}".rstrip()
+    message = f"The issuer of {run.kit.credential.name} gave no clear answer{made}{why}"
+    return Transient(message, hint=f"{hint}{_AGAIN}".lstrip(), code=UNCLEAR)
 
 
 def _read_again(run: Run, intent: Intent, strange: list[str]) -> bool:
@@ -196,11 +204,13 @@ def _is_new(run: Run, intent: Intent, listed: Listed) -> bool:
     return bool(listed.key_id) and listed.key_id not in known and made is not None and made >= since
 
 
-def _cannot_tell(kit: Kit, strange: list[str]) -> Broken:
+def _cannot_tell(run: Run, strange: list[str]) -> Broken:
+    name, last = run.kit.credential.name, run.unclear
+    why, look = (f" {last.message}", f"{last.hint} ") if last is not None else ("", "")
     return Broken(
-        f"The answer to a creation was lost, and {', '.join(strange)} appeared at the issuer of {kit.credential.name}; "
-        "no label says whether that is ours.",
-        hint=f"If nobody else made it, remove it at the issuer; then: rotator resume {kit.credential.name}",
+        f"The answer to a creation was lost, and {', '.join(strange)} appeared at the issuer of {name}; "
+        f"no label says whether that is ours.{why}",
+        hint=f"{look}If nobody else made it, remove it at the issuer; then: rotator resume {name}",
         code="cannot_tell",
     )
 
@@ -318,15 +328,21 @@ def validity(version: Version) -> str:
     return "valid without end" if version.expires_at is None else f"valid until {spell_moment(version.expires_at)}"
 
 
-def too_many(kit: Kit) -> Broken | None:
+def too_many(run: Run) -> Broken | None:
     """Return the error for a credential for which too many versions were made in a day; None when one more may be."""
+    kit = run.kit
     made = kit.ledger.creations_since(kit.credential.name, plus(kit.clock.now(), -DAY))
     limit = kit.credential.policy.max_creations
     if made < limit:
         return None
+    last, before = run.unclear, run.tracked().state.error
+    if last is None and before is not None and before.code == UNCLEAR:  # what an earlier run has said of it
+        last = OutcomeUnknown(before.message, hint=before.hint.removesuffix(_AGAIN))
+    why = (f" {last.message}", last.hint) if last is not None else ("", "Find out why they are not kept.")
     return Broken(
-        f"{made} versions of {kit.credential.name} were made within 24 h; {limit} are allowed (policy.max_creations).",
-        hint=f"Find out why they are not kept, then: rotator resume {kit.credential.name}",
+        f"{made} versions of {kit.credential.name} were made within 24 h; {limit} are allowed (policy.max_creations)."
+        f"{why[0]}",
+        hint=f"{why[1]} Then: rotator resume {kit.credential.name}",
         code="too_many_creations",
     )
 

@@ -42,7 +42,7 @@ def choose(run: Run) -> None:
         note_staged(run, *row_of_staged(run), phase=Phase.CHOSEN)
         return
     run.settle(Outcome.REFUSED, "the staging document does not have it")
-    excess = too_many(kit)
+    excess = too_many(run)
     if excess is not None:
         run.give_up(excess)
         return

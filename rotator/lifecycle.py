@@ -141,7 +141,7 @@ def create(run: Run) -> None:
     if kit.credential.by_hand or run.rotation.reason is Reason.ADOPTED:  # whoever made it has it still
         run.give_up(lost_before_staged(kit))
         return
-    if (excess := too_many(kit)) is not None:
+    if (excess := too_many(run)) is not None:
         run.give_up(excess)
         return
     attempt = run.rotation.attempt + 1
@@ -155,8 +155,8 @@ def create(run: Run) -> None:
         try:
             issued = carry_out(kit, intent, event, lambda: ask(kit.credential.application, tag, policy.lifetime), asked)
         except OutcomeUnknown as unclear:
-            run.unclear = unclear.message
-            words.append(unclear.message)  # `stage` finds out what became of it
+            run.unclear = unclear  # `stage` finds out what became of it
+            words.append(unclear.message)
             return
         except Transient:
             raise  # certainly nothing was made: the next run makes another attempt

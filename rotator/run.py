@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from rotator.clock import Instant, elapsed
-from rotator.errors import Broken, RotatorError
+from rotator.errors import Broken, OutcomeUnknown, RotatorError
 from rotator.event import Event, EventName, Outcome
 from rotator.kit import Interrupted, Kit, settled
 from rotator.model import (
@@ -51,8 +51,7 @@ class Run:
     listing: what the issuer listed when the run began. issued: a version whose value is not staged yet. proof: the last
     verification; never remembered across a restart. sent: when the first call went out that ends the version before,
     where the issuer has a single slot. trouble: why it is being abandoned. unanswered: how often the
-    issuer gave no clear answer to a creation and had made nothing; unclear: what was said of the last such answer.
-    resumed: another process began it.
+    issuer gave no clear answer to a creation. unclear: the last of them. resumed: another process began it.
     """
 
     kit: Kit
@@ -64,7 +63,7 @@ class Run:
     sent: Instant | None = None
     trouble: RotatorError | None = None
     unanswered: int = 0
-    unclear: str = ""
+    unclear: OutcomeUnknown | None = None
     resumed: bool = False
 
     def tracked(self) -> Tracked:

@@ -20,7 +20,6 @@ from datetime import timedelta
 from typing import Final
 
 from rotator.candidate import (
-    because,
     candidate_of,
     is_staged,
     note_staged,
@@ -30,6 +29,7 @@ from rotator.candidate import (
     staged,
     too_many,
     too_short,
+    unanswered,
     validity,
 )
 from rotator.clock import elapsed
@@ -115,7 +115,7 @@ def regenerate(run: Run) -> None:
     kit, credential = run.kit, run.kit.credential
     if run.rotation.reason is Reason.REFUSED and run.rotation.attempt == 0 and _found_another(run):
         return
-    hindered = too_many(kit) or (_unreadable(run) if run.rotation.attempt == 0 else None)
+    hindered = too_many(run) or (_unreadable(run) if run.rotation.attempt == 0 else None)
     if hindered is not None:
         run.give_up(_lost(run, hindered, run.rotation.attempt))
         return
@@ -135,8 +135,8 @@ def regenerate(run: Run) -> None:
         try:
             issued = carry_out(kit, made, event, lambda: _made_and_kept(run, tag), keeping, kept, asked)
         except OutcomeUnknown as unclear:
-            run.unclear = unclear.message
-            words.append(unclear.message)  # `find_out` does
+            run.unclear = unclear  # `find_out` does
+            words.append(unclear.message)
             return
         except Transient:
             raise
@@ -227,11 +227,7 @@ def find_out(run: Run) -> None:
         run.settle(Outcome.REFUSED, "the issuer shows no other that works" if again else "nobody has its value")
         run.unanswered += any(one.outcome is Outcome.UNKNOWN for one in unclear)
         if run.unanswered > 1:
-            raise Transient(
-                f"The issuer of {run.kit.credential.name} gave no clear answer{because(run)}.",
-                hint="The next run tries again.",
-                code="create_unanswered",
-            )
+            raise unanswered(run)
     run.settle(Outcome.REFUSED, "the staging document does not have it")
     regenerate(run)
 

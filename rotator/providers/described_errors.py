@@ -27,6 +27,7 @@ from rotator.wire.strictly import NotJson, read_json
 from rotator.wire.vocabulary import ErrorClass
 
 _LOOK_FIRST: Final = "Nothing is sent again blindly: the next run lists what there is and goes on from there."
+_COMPARE: Final = "Compare the operation with what the vendor really answers."
 _LATER: Final = "The next run tries again; nothing needs to be done."
 _NEVER_SENT: Final = frozenset({"unreachable", "tls_failed", "proxy_refused"})
 
@@ -56,8 +57,8 @@ def bad_answer(said: Vendor, doing: Doing, reply: Reply, why: str) -> RotatorErr
     """Return the error for an answer of success that does not hold what the description promises."""
     message = f"{said.name} was asked to {doing.words} and answered {reply.status}, but {why}."
     if doing.writes:
-        return OutcomeUnknown(message, hint=_LOOK_FIRST)
-    return Refused(message, hint="Compare the operation with what the vendor really answers.", code="bad_answer")
+        return OutcomeUnknown(message, hint=f"{_LOOK_FIRST} {_COMPARE}")
+    return Refused(message, hint=_COMPARE, code="bad_answer")
 
 
 def refused(said: Vendor, doing: Doing, reply: Reply) -> RotatorError:
@@ -95,7 +96,8 @@ def _unruled(message: str, doing: Doing, reply: Reply) -> RotatorError:
     if reply.status >= 500:
         return Transient(message, hint=_LATER, code="server_error", retry_after=reply.retry_after)
     if doing.writes and reply.status < 300:  # a success that nobody described: it may have been done
-        return OutcomeUnknown(f"{message} That status is not in `expect`.", hint=_LOOK_FIRST)
+        hint = f"{_LOOK_FIRST} If it means success, add it to `expect` of the operation."
+        return OutcomeUnknown(f"{message} That status is not in `expect`.", hint=hint)
     if reply.status == 404:
         hint = "Look at `with` of the credential, and at the path in `operations`."
         return Refused(f"{message} It knows no such application.", hint=hint, code="application_not_found")

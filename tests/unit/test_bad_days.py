@@ -563,6 +563,27 @@ def test_an_issuer_that_never_answers_a_creation_is_asked_twice_a_visit() -> Non
     world.check(quiet=True)
 
 
+def test_an_issuer_whose_answers_cannot_be_read_makes_three_a_visit_and_the_person_hears_why() -> None:
+    """A wrong `secret`, `key_id` or `expect` in a description: each answer is unclear, and a version was made."""
+    world, state = in_use()
+    made = state.tape.calls.count("provider.create")
+    world.issuer.fate(Act.CREATE, *[Fate.LOST] * 7)
+    for turn in (1, 2):
+        report = state.visit()
+        assert report.error is not None
+        assert report.error.code == "create_unanswered" and report.outcome is not RotationOutcome.PARKED
+        assert "The answer to create was lost" in report.error.message and "what it made was removed" in str(
+            report.error
+        )
+        assert report.error.hint == "List before anything else. The next run tries again."
+        assert state.tape.calls.count("provider.create") == made + 3 * turn
+        assert len(world.live_ours()) == 1
+        world.advance(2 * HOUR)
+    assert state.visit().outcome is RotationOutcome.PROMOTED, "it recovers by itself"
+    world.settle(state)
+    world.check(quiet=True)
+
+
 def test_a_version_that_cannot_be_retired_does_not_keep_the_next_rotation_waiting() -> None:
     world = World()
     state = world.state()

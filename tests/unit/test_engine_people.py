@@ -236,10 +236,13 @@ def test_so_many_creations_within_a_day_park() -> None:
     world, state, _ = in_use(max_creations=3)
     world.application.lag = 16 * MINUTE
     world.issuer.fate(Act.CREATE, Fate.LOST, Fate.LOST, Fate.LOST, Fate.LOST)
+    assert state.visit().error.code == "create_unanswered"
+    world.advance(HOUR)
     report = state.visit()
     assert report.outcome is RotationOutcome.PARKED
     assert report.error.code == "too_many_creations"
-    assert "3 versions" in report.error.message
+    assert "3 versions" in report.error.message and "The answer to create was lost" in report.error.message
+    assert "List before anything else. Then: rotator resume" in report.error.hint
     assert sum(one.act is Act.CREATE for one in world.issuer.mutations) == 1 + 3
     assert len(world.live_ours()) == 1
     world.check(quiet=True)

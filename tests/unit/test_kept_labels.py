@@ -56,6 +56,8 @@ def test_a_lost_answer_calls_a_person_when_what_appeared_may_be_ours(keeps: int,
     (stranger,) = made(world) - before
     assert report.outcome is RotationOutcome.PARKED and report.error is not None
     assert report.error.code == "cannot_tell" and stranger in report.error.message
+    assert "The answer to create was lost." in report.error.message, "what could not be read is told"
+    assert report.error.hint.startswith("List before anything else.")
     assert "two lists" not in str(state.events(EventName.VERSION_CREATED))
     assert first or world.works(world.main())
 
