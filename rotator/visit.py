@@ -345,9 +345,9 @@ class Visit:
         kit.tell("baseline", "done", words)
 
     def _foreign(self, scene: Scene) -> list[str]:
-        ours = {one.key_id for one in self._tracked().versions if one.origin in _OWN}
-        strange = [one for one in scene.listing.versions if not self.kit.owns(one.tag)]
-        return [one.key_id for one in strange if self.kit.credential.labelled or one.key_id not in ours]
+        ours = {one.key_id for one in self._tracked().versions if one.origin in _OWN}.union(self.retired)
+        strange = [one.key_id for one in scene.listing.versions if not self.kit.owns(one.tag)]
+        return [key_id for key_id in strange if key_id not in ours]  # what was adopted has somebody else's label
 
     def _name_foreign(self, scene: Scene) -> None:
         others = self._foreign(scene)

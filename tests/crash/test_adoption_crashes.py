@@ -60,6 +60,19 @@ def test_what_consumers_read_becomes_ours_in_one_write_and_is_replaced_and_ended
     assert not held.lives(world.clock.now()) and held.removed_at is not None
 
 
+def test_an_emergency_ends_it_and_names_only_what_lives_on_as_somebody_elses() -> None:
+    world = World(credential())
+    state, held = world.state(), found(world)
+    other = world.issuer.foreign(APP)
+    adopted(state, held.key_id)
+    state.ask(emergency=True)
+    world.violations.clear()
+    report = state.visit()
+    assert report.retired == (held.key_id,)
+    assert report.warning is not None
+    assert other.key_id in report.warning.message and held.key_id not in report.warning.message
+
+
 def test_a_death_at_any_call_leaves_consumers_with_what_works_and_it_can_be_asked_again() -> None:
     world = World(credential())
     state = world.state()
