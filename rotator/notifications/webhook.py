@@ -14,12 +14,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from rotator.clock import SystemClock
 from rotator.errors import RotatorError
 from rotator.notifications.letter import Fate, Letter, Told
 from rotator.secret import Secret
 
 PATIENCE: Final = timedelta(seconds=10)
 
+_MEDIA_TYPE: Final = "application/cloudevents+json"
 _PREFIX: Final = "whsec_"
 _NOT_THIS_ONE: Final = frozenset({400, 413, 415, 422})
 _GONE: Final = 410
@@ -34,7 +36,7 @@ class Webhook:
 
     def tell(self, letter: Letter) -> Told:
         """Send a letter once. Raises nothing: what went wrong is in the answer."""
-        import httpx2
+        from rotator.wire.exchange import Body, Deadline, HeadOnly, Unanswered, exchange, trust
 
         try:
             headers = self._headers(letter)
@@ -42,19 +44,15 @@ class Webhook:
             return Told(Fate.LATER, error.message)
         except (ValueError, binascii.Error):
             return Told(Fate.LATER, f"its secret begins with {_PREFIX} and is not base64")
+        transport = HeadOnly(trust(None), Deadline(SystemClock(), PATIENCE))
         try:
-            with (
-                httpx2.Client(trust_env=False, follow_redirects=False, timeout=PATIENCE.total_seconds()) as client,
-                client.stream("POST", self._url, content=letter.body, headers=headers) as answer,
-            ):
-                return _judged(answer.status_code, answer.headers.get("retry-after", ""))
-        except httpx2.TimeoutException:
-            return Told(Fate.LATER, f"no answer within {PATIENCE.total_seconds():g} s")
-        except (httpx2.HTTPError, OSError) as error:
-            return Told(Fate.LATER, f"cannot be reached ({type(error).__name__})")
+            answer = exchange(transport, "POST", self._url, headers, Body(_MEDIA_TYPE, letter.body))
+        except Unanswered as failure:
+            return Told(Fate.LATER, f"took nothing: {failure.message.rstrip('.')}")
+        return _judged(answer.status, answer.headers.get("retry-after", ""))
 
     def _headers(self, letter: Letter) -> dict[str, str]:
-        headers = {"content-type": "application/cloudevents+json", "webhook-id": letter.id, "user-agent": "rotator"}
+        headers = {"webhook-id": letter.id}
         stamp = str(int(self._now().timestamp()))
         headers["webhook-timestamp"] = stamp
         if self._secret is not None:

@@ -208,6 +208,13 @@ class GuardedTransport(httpx2.BaseTransport):
         return httpx2.Response(response.status, headers=headers, content=bytes(body))
 
 
+class HeadOnly(GuardedTransport):
+    """As that, for an answer whose status is all that counts: what else it says is not waited for."""
+
+    def _whole(self, response: httpcore2.Response) -> httpx2.Response:
+        return httpx2.Response(response.status, headers=httpx2.Headers(response.headers), content=b"")
+
+
 class _Backend(httpcore2.NetworkBackend):
     """Opens connections within the deadline, name resolution included."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,7 @@ from rotator.app.checking import check
 from rotator.app.notifying import AT_THE_END, Postman
 from rotator.app.rotating import Rotated, Wish, rotate
 from rotator.app.watching import status
+from rotator.notifications import webhook as webhooks
 from tests.fakes.app_bench import Bench
 
 KEY = "canary-9f2b7c"
@@ -198,6 +200,33 @@ def test_nobody_there_at_all(bench: Bench) -> None:
     assert run(bench).exit_status == 0
     (failed,) = records(bench, "notification.failed")
     assert "cannot be reached" in str(failed["detail"])
+
+
+def test_one_that_answers_in_drops_holds_neither_the_run_nor_others_up(
+    bench: Bench, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "PATIENCE", timedelta(seconds=1))
+    over = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nx-word: ")
+            for _ in range(60):
+                connection.sendall(b"a")
+                over.wait(0.25)
+        over.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
+        telling(bench, f"{{kind: webhook, url: '{url}', events: [rotation.finished]}}", webhook(ear))
+        assert run(bench, "one").exit_status == 0
+        assert not over.is_set(), "it goes on, and nobody listens any more"
+        over.set()
+    assert ear.told == [("rotation.finished", "one")]
+    (failed,) = records(bench, "notification.failed")
+    assert "within 1 s" in str(failed["detail"])
 
 
 def test_a_crash_after_telling_and_before_writing_it_down_tells_it_again_with_the_same_id(
