@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from rotator.errors import RotatorError
+from rotator.errors import Busy, RotatorError
 from rotator.finding import Finding
-from rotator.model import Procedure
+from rotator.model import Credential, Procedure
 from rotator.ports import Documents, Issued, Listing, Retired, Snapshot, Verdict
 from rotator.secret import Fields
 
@@ -107,3 +107,16 @@ class AbsentProver:
     def check(self, subject: str) -> Sequence[Finding]:
         """Raise why."""
         raise self._why()
+
+
+def not_begun(credential: Credential) -> Busy:
+    """Return why nothing is to be had of a credential when the run is stopped before its turn."""
+    return Busy(
+        f"{credential.name}: stopped on request; nothing was begun.",
+        hint=f"The next run looks at it: rotator rotate {credential.name}",
+        code="interrupted",
+    )
+
+
+def silent(credential: Credential, step: str, state: str, text: str) -> None:
+    """Hear of progress where nobody watches, and say nothing."""

@@ -7,10 +7,10 @@ from typing import Final
 
 from rotator.adoption import adopt as take_over
 from rotator.app import heads, items
+from rotator.app.answering import see_that_it_is_managed
 from rotator.app.chainwatch import see_that_change_is_allowed
 from rotator.app.house import House, Use
-from rotator.app.results import Remark
-from rotator.app.rotating import Rotated, see_that_it_is_managed
+from rotator.app.results import Remark, Rotated
 from rotator.app.usage import UsageFault
 from rotator.by_hand import settled
 from rotator.errors import Refused

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rotator.app.absent import AbsentProver, AbsentProvider, AbsentStore
+from rotator.app.absent import AbsentProver, AbsentProvider, AbsentStore, not_begun, silent
 from rotator.app.actor import actor_of
 from rotator.app.choosing import choose
 from rotator.app.config import Config, Loaded, Reference, Resolver, find, load
@@ -31,7 +31,7 @@ from rotator.app.needs import Owner, field_of, key_is_to_be_made, key_of, owners
 from rotator.app.state import may_read, see_whose_it_is
 from rotator.app.visitors import Thorough, Visitors, new_crew
 from rotator.clock import Clock, SystemClock
-from rotator.errors import Busy, RotatorError, StateUnusable
+from rotator.errors import RotatorError, StateUnusable
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential
 from rotator.ports import Ledger, Progress, Prover, Provider, Store
@@ -51,10 +51,6 @@ class Use(Enum):
 
     LOOK = "look"
     CHANGE = "change"
-
-
-def silent(credential: Credential, step: str, state: str, text: str) -> None:
-    """Hear of progress, and say nothing."""
 
 
 class House:
@@ -228,7 +224,7 @@ class House:
         require(self.config, self.resolver, owners(credentials))
 
     def need_secrets_of_store(self, name: str) -> None:
-        """Do the same for one store alone."""
+        """See the same of one store alone."""
         require(self.config, self.resolver, [Owner("stores", name)])
 
     def _from_store(self, reference: Reference) -> Secret:
@@ -360,11 +356,7 @@ class House:
         except RotatorError as error:
             why = error  # `error` ends with this clause
         except Interrupted:
-            why = Busy(
-                f"{credential.name}: stopped on request; nothing was begun.",
-                hint=f"The next run looks at it: rotator rotate {credential.name}",
-                code="interrupted",
-            )
+            why = not_begun(credential)
         absent = AbsentProvider(lambda: why), AbsentStore(lambda: why), AbsentProver(lambda: why)
         return self.kit_with(credential, *absent, ledger, install="")
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Final
 
 from rotator.app import heads, items
+from rotator.app.answering import see_that_it_is_managed
 from rotator.app.chainwatch import see_that_change_is_allowed
 from rotator.app.house import House, Use
-from rotator.app.results import Remark
-from rotator.app.rotating import Rotated, see_that_it_is_managed
+from rotator.app.results import Remark, Rotated
 from rotator.app.usage import UsageFault
 from rotator.by_hand import take_in
 from rotator.document import ours_in

@@ -34,6 +34,21 @@ class Remark:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """items: kind `RotationList`, one a credential, in the order of the configuration.
+
+    remarks: for a planned one what would be done, for a promoted one when the old secret ends, for the rest what to do.
+    troubles: why credentials did not go on. places: where consumers read each credential, as people say it.
+    """
+
+    items: tuple[Item, ...]
+    remarks: tuple[Remark, ...]
+    troubles: tuple[Trouble, ...]
+    places: Mapping[str, str]
+    exit_status: int
+
+
 def status_of_asked(statuses: Iterable[int]) -> int:
     """Return the exit status of credentials asked for: the one that all share, else 1; 0 when none was asked for."""
     distinct = set(statuses)

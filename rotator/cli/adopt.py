@@ -19,7 +19,7 @@ from rotator.cli.rotate import rotate_lines
 from rotator.cli.times import When
 
 if TYPE_CHECKING:
-    from rotator.app.rotating import Rotated
+    from rotator.app.results import Rotated
 
 
 @click.command(cls=Command)

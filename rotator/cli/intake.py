@@ -20,7 +20,7 @@ from rotator.cli.rotate import rotate_lines
 from rotator.cli.times import When
 
 if TYPE_CHECKING:
-    from rotator.app.rotating import Rotated
+    from rotator.app.results import Rotated
 
 LONGEST: Final = 64 * 1024
 """Bytes that are read of a file or a pipe."""

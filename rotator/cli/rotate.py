@@ -25,7 +25,8 @@ from rotator.cli.words import count
 
 if TYPE_CHECKING:
     from rotator.app.house import House
-    from rotator.app.rotating import Rotated, Wish
+    from rotator.app.results import Rotated
+    from rotator.app.rotating import Wish
     from rotator.model import Credential
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from rotator.app.auditing import Filter, audit_list, audit_verify
 from rotator.app.house import House, Use
 from rotator.app.intake import Given, intake
-from rotator.app.results import Item
-from rotator.app.rotating import Rotated, Wish, rotate
+from rotator.app.results import Item, Rotated
+from rotator.app.rotating import Wish, rotate
 from rotator.app.watching import status as status_of
 from rotator.clock import SystemClock
 from rotator.kit import Interrupted

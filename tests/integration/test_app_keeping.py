@@ -11,7 +11,8 @@ import pytest
 from rotator.app.house import Use
 from rotator.app.judging import Orphaned, Verified, orphans, verify
 from rotator.app.keeping import Ended, Farewell, Kept, forget, pause, resume, retire
-from rotator.app.rotating import Rotated, Wish, rotate
+from rotator.app.results import Rotated
+from rotator.app.rotating import Wish, rotate
 from rotator.app.usage import UsageFault
 from rotator.app.watching import status
 from rotator.errors import Busy, Misconfigured, Refused, Throttled, Transient

@@ -15,7 +15,8 @@ import pytest
 from rotator.app import heads
 from rotator.app.keeping import Farewell, forget, pause
 from rotator.app.planning import plan
-from rotator.app.rotating import Rotated, Wish, rotate
+from rotator.app.results import Rotated
+from rotator.app.rotating import Wish, rotate
 from rotator.app.state import see_whose_it_is
 from rotator.app.usage import UsageFault
 from rotator.app.watching import status

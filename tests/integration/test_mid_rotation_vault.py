@@ -15,7 +15,8 @@ import pytest
 
 from rotator.app.config import load
 from rotator.app.house import House
-from rotator.app.rotating import Rotated, Wish, rotate
+from rotator.app.results import Rotated
+from rotator.app.rotating import Wish, rotate
 from rotator.app.wiring import AnyStore, Parts
 from rotator.clock import SystemClock
 from rotator.ports import Store

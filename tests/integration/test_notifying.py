@@ -18,7 +18,8 @@ import pytest
 
 from rotator.app.checking import check
 from rotator.app.notifying import AT_THE_END, Postman
-from rotator.app.rotating import Rotated, Wish, rotate
+from rotator.app.results import Rotated
+from rotator.app.rotating import Wish, rotate
 from rotator.app.watching import status
 from rotator.notifications import webhook as webhooks
 from tests.fakes.app_bench import Bench

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from rotator.app.auditing import ChainVerified
-from rotator.app.results import Remark, Trouble
-from rotator.app.rotating import Rotated
+from rotator.app.results import Remark, Rotated, Trouble
 from rotator.app.segments import Compared
 from rotator.cli.audit import audit_lines, chain_lines, record_lines
 from rotator.cli.check import check_lines, summary

@@ -12,8 +12,7 @@ from rotator.app.keeping import Kept
 from rotator.app.planning import Planned
 from rotator.app.pruning import Pruned
 from rotator.app.reading import Fetched
-from rotator.app.results import Remark, Trouble
-from rotator.app.rotating import Rotated
+from rotator.app.results import Remark, Rotated, Trouble
 from rotator.app.usage import UsageFault
 from rotator.errors import Busy, ChainBroken, Denied, Throttled
 from rotator.secret import Fields, Secret

@@ -15,8 +15,8 @@ from typing import Any, Final
 from rotator.app import adopting, auditing, checking, intake, items, judging, keeping, pruning, reading
 from rotator.app.house import House
 from rotator.app.keeping import Ended, Farewell, Kept
-from rotator.app.results import Trouble, status_of_asked
-from rotator.app.rotating import Rotated, Wish, rotate
+from rotator.app.results import Rotated, Trouble, status_of_asked
+from rotator.app.rotating import Wish, rotate
 from rotator.errors import Busy
 from rotator.kit import Interrupted
 from rotator.model import Credential, RotationOutcome

@@ -20,8 +20,7 @@ from rotator.app.judging import Orphaned, Verified
 from rotator.app.keeping import Ended, Kept
 from rotator.app.planning import Planned
 from rotator.app.pruning import Pruned
-from rotator.app.results import Remark, Trouble
-from rotator.app.rotating import Rotated
+from rotator.app.results import Remark, Rotated, Trouble
 from rotator.app.usage import UsageFault
 from rotator.app.watching import Told, Watched
 from rotator.errors import Broken, RotatorError, Transient
