@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 
 from rotator.clock import elapsed
 from rotator.document import key_in, moment_in
+from rotator.ends import too_far
 from rotator.errors import Broken, OutcomeUnknown, Refused, Transient, Unproved
 from rotator.event import Event, EventName, Outcome
 from rotator.kept_labels import may_be_ours
 from rotator.kit import Kit, carry_out, same_call, settled
-from rotator.model import Act, Displacement, Intent, Origin, Phase, Reason, Version, VersionState
+from rotator.model import Act, Displacement, Intent, Origin, Phase, Policy, Reason, Version, VersionState
 from rotator.ports import Change, Listed, Listing, Retired
 from rotator.run import Run
 from rotator.secret import Fields
@@ -323,9 +324,12 @@ def _leave_its_grace(run: Run, candidate: Version, number: int) -> None:
     run.kit.ledger.record(replace(event, detail="consumers read it for a while; it is in its grace from now"), read)
 
 
-def validity(version: Version) -> str:
+def validity(version: Version, policy: Policy) -> str:
     """Return until when a version is valid, for people."""
-    return "valid without end" if version.expires_at is None else f"valid until {spell_moment(version.expires_at)}"
+    if version.expires_at is None:
+        return "valid without end"
+    said = f"valid until {spell_moment(version.expires_at)}"
+    return f"{said} (not believed: {spell(policy.lifetime)} were asked)" if too_far(version, policy) else said
 
 
 def too_many(run: Run) -> Broken | None:

@@ -12,6 +12,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from rotator.ends import too_far
 from rotator.model import Origin, Policy, Reason, Request, RetireMode, Rotation, Version, VersionState
 from rotator.timing import plus, spell, spell_moment
 from rotator.windows import describe, describe_opening
@@ -98,6 +99,9 @@ def _near_expiry(due: Due) -> str:
     left = end - due.at
     if left <= _NOTHING:
         return f"nothing is left of {spell(whole)}"
+    if due.version is not None and too_far(due.version, due.policy):
+        said = spell_moment(due.version.expires_at or end)
+        return f"{_are_left(left)} of the {spell(whole)} that were meant; its end, said to be {said}, is not believed"
     if due.version is not None and due.version.expires_at is not None and due.version.created_at is not None:
         whole = due.version.expires_at - due.version.created_at
     elif due.version is not None and due.version.expires_at is None:

@@ -166,10 +166,10 @@ def create(run: Run) -> None:
             return
         version = candidate_of(run, replace(issued.version, tag=tag))
         event = run.event(EventName.VERSION_CREATED, key_id=version.key_id, request_id=issued.request_id)
-        done = replace(event, outcome=Outcome.SUCCEEDED, detail=validity(version))
+        done = replace(event, outcome=Outcome.SUCCEEDED, detail=validity(version, policy))
         kit.ledger.record(done, settled(intent), version, run.put(key_id=version.key_id))
         run.issued = issued
-        words.append(f"key {version.key_id} at {kit.credential.provider}, {validity(version)}")
+        words.append(f"key {version.key_id} at {kit.credential.provider}, {validity(version, policy)}")
 
 
 # --------------------------------------------------------------------------------------------------------------- stage

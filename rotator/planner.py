@@ -22,6 +22,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from rotator.due import Action, Due, Hold
+from rotator.ends import end_that_counts
 from rotator.model import (
     Credential,
     Origin,
@@ -212,13 +213,12 @@ def _never_rotated(look: _Look) -> datetime | None:
 
 
 def _near_expiry(look: _Look) -> datetime | None:
-    """As little is left as the policy asks for. Where the issuer names no end, the lifetime that was meant counts."""
+    """As little is left as the policy asks for. Where the issuer names none, the lifetime that was meant counts."""
     version, policy = look.current, look.credential.policy
     if version is None or version.origin not in _OWN:
         return None
-    if version.expires_at is not None:
-        return plus(version.expires_at, -policy.rotate_before)
-    return plus(version.created_at, policy.lifetime - policy.rotate_before) if version.created_at else None
+    end = end_that_counts(version, policy)
+    return plus(end, -policy.rotate_before) if end is not None else None
 
 
 def _max_age(look: _Look) -> datetime | None:

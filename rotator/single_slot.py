@@ -149,7 +149,8 @@ def regenerate(run: Run) -> None:
         there = replace(keeping, outcome=Outcome.SUCCEEDED, key_id=version.key_id, store_version=run.claim.version)
         told = run.put(phase=Phase.STAGED, key_id=version.key_id)
         kit.ledger.record(done, there, settled(made), settled(kept), version, told)
-        words.append(f"at {credential.provider}, {validity(version)}; v{run.claim.version} in the staging area")
+        until = validity(version, credential.policy)
+        words.append(f"at {credential.provider}, {until}; v{run.claim.version} in the staging area")
 
 
 def _made_and_kept(run: Run, tag: str) -> Issued:

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from rotator.clock import Instant
 from rotator.document import key_in, moment_in, our_fields, ours_in, rotation_in
+from rotator.ends import corrected
 from rotator.errors import Broken, ClockWrong, Refused
 from rotator.event import EventName
 from rotator.kit import Kit
@@ -282,11 +283,9 @@ def _displaced(kit: Kit, before: Version, scene: Scene) -> Version:
 
 
 def _updated(kit: Kit, tracked: Tracked, current: Version, scene: Scene) -> Tracked:
-    """Take over an end of validity that the ledger did not know."""
-    listed = scene.listed(current.key_id)
-    if current.expires_at is not None or listed is None or listed.expires_at is None:
-        return tracked
-    return _replaced(kit, tracked, replace(current, created_at=listed.created_at, expires_at=listed.expires_at))
+    """Take over an end of validity that the ledger did not know, or for which it knew a later one."""
+    known = corrected(current, scene.listed(current.key_id), kit.credential.policy, scene.at.wall)
+    return tracked if known == current else _replaced(kit, tracked, known)
 
 
 def _replaced(kit: Kit, tracked: Tracked, version: Version) -> Tracked:

@@ -459,7 +459,11 @@ def test_no_grace_is_waited_for_that_rotator_does_not_end() -> None:
 
 def test_versions_that_never_end_are_planned_without_leaving_the_calendar() -> None:
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-    found = due(credential(max_age=timedelta(days=3_000_000)), tracked(version(expires_at=end)))
+    ages = credential(max_age=timedelta(days=3_000_000))
+    found = due(ages, tracked(version(expires_at=end)))
+    made = version().created_at
+    assert made is not None and found.at == made + 60 * DAY, "as where its issuer names no end"
+    found = due(ages, tracked(version(expires_at=end, origin=Origin.ADOPTED)))
     assert found.at == end - 30 * DAY
 
 
