@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from rotator.clock import ManualClock, SystemClock
+from rotator.clock import SystemClock
 from rotator.ports import Documents, Store
 from rotator.stores.embedded import EmbeddedStore, new_key
 from rotator.testing.stores import *  # noqa: F403  the suite
@@ -23,6 +24,9 @@ class MemoryBench:
     store: MemoryStore
     tells_time: bool = True
 
+    def another(self) -> Store:
+        return self.store
+
     def lose_latest(self, documents: Documents, path: str) -> None:
         self.store.consumers.delete_latest(path)
 
@@ -30,7 +34,11 @@ class MemoryBench:
 @dataclass
 class EmbeddedBench:
     store: EmbeddedStore
+    opened: Callable[[], EmbeddedStore]
     tells_time: bool = False
+
+    def another(self) -> Store:
+        return self.opened()
 
     def lose_latest(self, documents: Documents, path: str) -> None:
         documents.erase_before(path, documents.read(path).version + 1)
@@ -42,6 +50,9 @@ class VaultSide:
     vault: VaultBench
     tells_time: bool = True
 
+    def another(self) -> Store:
+        return self.vault.store()
+
     def lose_latest(self, documents: Documents, path: str) -> None:
         self.vault.root("delete", f"{self.vault.consumers}/data/{path}")
 
@@ -51,9 +62,10 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     with ExitStack() as opened:
         made: Bench
         if request.param == "memory":
-            made = MemoryBench(MemoryStore(ManualClock()))
+            made = MemoryBench(MemoryStore(SystemClock()))
         elif request.param == "embedded":
-            made = EmbeddedBench(EmbeddedStore(tmp_path / "store", new_key(), SystemClock()))
+            open_it = partial(EmbeddedStore, tmp_path / "store", new_key(), SystemClock())
+            made = EmbeddedBench(open_it(), open_it)
         else:
             vault = VaultBench(request.getfixturevalue("vault_server"))
             opened.callback(vault.close)
