@@ -116,7 +116,7 @@ class Engine:
         """Raise alerts, which go on whatever else is so, and forget waits that a person's request overrules."""
         if tracked is None:
             return None
-        self._alert(kit, tracked)
+        tracked = self._alert(kit, tracked)
         state = tracked.state
         if state.forgotten_at is not None and state.binding != kit.credential.binding:
             kit.ledger.note(CredentialState(state.name, kit.credential.binding, kit.credential.provider, state.kind))
@@ -127,11 +127,13 @@ class Engine:
             return kit.ledger.tracked(state.name)
         return tracked
 
-    def _alert(self, kit: Kit, tracked: Tracked) -> None:
+    def _alert(self, kit: Kit, tracked: Tracked) -> Tracked:
+        """Say what nobody has been told of yet; return what the ledger knows then, or it would be said again."""
         for alert in unsaid(kit.credential, tracked, self.clock.now()):
-            state = replace(tracked.state, alerted_at=alert.at)
+            tracked = replace(tracked, state=replace(tracked.state, alerted_at=alert.at))
             said = f"{alert.sentence} {kit.credential.by_hand}".rstrip()
-            kit.ledger.record(kit.event(alert.event, key_id=alert.key_id or None, detail=said), state)
+            kit.ledger.record(kit.event(alert.event, key_id=alert.key_id or None, detail=said), tracked.state)
+        return tracked
 
     def _idle(
         self, kit: Kit, tracked: Tracked | None

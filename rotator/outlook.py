@@ -13,7 +13,7 @@ from rotator.event import EventName
 from rotator.model import Credential, CredentialState, VersionState
 from rotator.planner import NO_JITTER, begins_at, current_version, next_action, prepared_until, retry_at, why_idle
 from rotator.ports import Tracked
-from rotator.timing import plus, spell, spell_moment
+from rotator.timing import CLOCK_LIMIT, plus, spell, spell_moment
 
 LONGEST_SLEEP: Final = timedelta(hours=1)
 """However little is due, a credential is looked at this often: policies change, and clocks are put right."""
@@ -122,8 +122,13 @@ def alerts(credential: Credential, tracked: Tracked, now: datetime) -> tuple[Ale
 
 
 def unsaid(credential: Credential, tracked: Tracked, now: datetime) -> tuple[Alert, ...]:
-    """Return the alerts that nobody has been told of yet, the most urgent last."""
+    """Return the alerts that nobody has been told of yet, the most urgent last.
+
+    What was told of a time to come was told by a clock that was ahead, and must be told again when it is so.
+    """
     last = tracked.state.alerted_at
+    if last is not None and last > plus(now, CLOCK_LIMIT):
+        last = None
     return tuple(one for one in alerts(credential, tracked, now) if last is None or one.at > last)
 
 

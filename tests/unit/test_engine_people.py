@@ -89,6 +89,37 @@ def test_alerts_come_once_each_before_the_expiry_whatever_else_is_so(how: str) -
     ]
 
 
+@pytest.mark.parametrize("by_hand", ["", "Make one by hand."])
+def test_alerts_come_once_each_where_nothing_is_wrong_and_nothing_due(by_hand: str) -> None:
+    world = World(credential(alert_before=(80 * DAY, 40 * DAY, 35 * DAY)))
+    state = world.state()
+    state.visit()
+    for _ in range(4 * 59):
+        world.advance(6 * HOUR)
+        state.visit(replace(world.credential, by_hand=by_hand))
+    assert len(told(state, EventName.CREDENTIAL_EXPIRING)) == 3
+
+
+def test_what_a_clock_that_was_ahead_has_alerted_of_is_told_again_when_it_is_so() -> None:
+    world = World()
+    state = world.state()
+    state.visit()
+    world.application.roles.clear()  # so that nothing replaces it
+    world.clock.jump(365 * DAY)
+    world.issuer.skew = -365 * DAY
+    state.visit()
+    assert len(state.events(EventName.CREDENTIAL_EXPIRED)) == 1
+    world.clock.jump(-365 * DAY)
+    world.issuer.skew = 0 * DAY
+    before = len(state.ledger.events)
+    for _ in range(4 * 91):
+        world.advance(6 * HOUR)
+        state.visit()
+    later = [one["event"] for one in state.ledger.events[before:]]
+    assert later.count(EventName.CREDENTIAL_EXPIRING.value) == 3
+    assert later.count(EventName.CREDENTIAL_EXPIRED.value) == 1
+
+
 def test_a_forgotten_credential_with_its_versions_left_is_left_alone() -> None:
     world, state, first, second = in_grace()
     forget(state.kit(), Leaving.LEAVE)
