@@ -36,7 +36,7 @@ from rotator.model import (
     Window,
 )
 from rotator.ports import Tracked
-from rotator.timing import LONGEST_RETRY, fraction, plus, spell_moment
+from rotator.timing import CLOCK_LIMIT, LONGEST_RETRY, fraction, plus, spell_moment
 from rotator.windows import last_opening_before, opening_at
 
 NO_JITTER: Final = timedelta(0)
@@ -170,7 +170,9 @@ def postponed_until(credential: Credential, tracked: Tracked, now: datetime) -> 
 
 def retry_at(tracked: Tracked, now: datetime) -> datetime | None:
     """Return until when no attempt may be made; None when one may be made now."""
-    until = tracked.state.not_before
+    until, failed = tracked.state.not_before, tracked.state.error
+    if failed is not None and failed.at > plus(now, CLOCK_LIMIT):  # the clock was ahead then, and has been put right
+        return None
     return until if until is not None and now < until <= plus(now, LONGEST_RETRY) else None
 
 

@@ -410,6 +410,12 @@ def test_a_retry_written_by_a_clock_that_was_a_year_ahead_holds_nothing_up() -> 
     assert retry_at(tracked(not_before=NOW + 6 * HOUR), NOW) == NOW + 6 * HOUR
 
 
+def test_a_retry_written_by_a_clock_that_was_ten_minutes_ahead_holds_nothing_up() -> None:
+    wrong = NOW + 10 * MINUTE
+    assert retry_at(tracked(not_before=wrong + MINUTE, error=trouble(wrong)), NOW) is None
+    assert retry_at(tracked(not_before=NOW + MINUTE, error=trouble(NOW + MINUTE)), NOW) == NOW + MINUTE
+
+
 def test_jitter_delays_what_comes_by_age_and_always_by_the_same() -> None:
     found = due(credential(), tracked(version()), jitter=5 * MINUTE)
     delay = found.at - (NOW + 50 * DAY)
