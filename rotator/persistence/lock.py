@@ -6,8 +6,10 @@ The kernel frees it when its process ends, however it ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Final, Self
 from rotator.clock import Clock
 from rotator.errors import Busy, StateUnusable
 from rotator.persistence import places
+from rotator.persistence.faults import unusable
 
 _PAUSE: Final = timedelta(milliseconds=50)
 _AT_LEAST: Final = 3
@@ -41,7 +44,7 @@ class StateLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises Busy, naming who holds it, and StateUnusable when its file cannot be made."""
+        """Take the lock. Raises Busy, naming who holds it, and StateUnusable when it cannot be made or written."""
         places.make(self.path)
         handle = self._opened(os.O_RDWR)
         waited, tries = timedelta(0), 1
@@ -51,8 +54,13 @@ class StateLock:
                 raise self._busy()
             self._clock.wait(_PAUSE)
             waited, tries = waited + _PAUSE, tries + 1
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()} {self._kind}\n".encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()} {self._kind}\n".encode(), 0)
+        except OSError as error:
+            os.close(handle)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise unusable(self.path, sqlite3.SQLITE_FULL if full else sqlite3.SQLITE_IOERR) from None
         self._handle = handle
 
     def release(self) -> None:

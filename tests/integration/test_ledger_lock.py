@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -147,3 +148,18 @@ def test_a_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateUnusable):
         StateLock(tmp_path / "rotator.db", SystemClock()).holder()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_full_disk_is_told_and_leaves_the_lock_to_whoever_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    lock = StateLock(tmp_path / "state" / "rotator.db", SystemClock())
+    with monkeypatch.context() as patched, pytest.raises(StateUnusable, match="the disk is full") as told:
+        patched.setattr(os, "pwrite", full)
+        lock.acquire()
+    assert told.value.code == "state_full"
+    with StateLock(tmp_path / "state" / "rotator.db", SystemClock()):
+        pass
