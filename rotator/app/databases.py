@@ -134,11 +134,17 @@ def _latest_head(house: House) -> Head | None:
 def examine(house: House) -> Sequence[Finding]:
     """Look for `rotator check` whether the state can be written and is as new as this version. Changes nothing."""
     from rotator.persistence.copies import revision
+    from rotator.persistence.places import see_that_it_is_safe
 
     path, library = house.database, f"SQLite {sqlite3.sqlite_version}"
     see_whose_it_is(path)
-    if not path.exists():
-        nearest = next((folder for folder in path.parents if folder.exists()), path.parent)
+    there = see_that_it_is_safe(path)
+    nearest = next((folder for folder in path.parents if folder.exists()), path.parent)
+    space = os.statvfs(nearest)
+    if space.f_blocks and not space.f_bavail:
+        message = f"no space is left on the file system of {nearest}"
+        return [Finding(SUBJECT, "database", Severity.FAIL, message, "Make room there, or raise the quota.")]
+    if not there:
         if not os.access(nearest, os.W_OK | os.X_OK):
             hint = "Run as the user that owns it, or correct state.url."
             return [Finding(SUBJECT, "database", Severity.FAIL, f"{nearest} cannot be written", hint, 78)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,33 @@ def test_offline_nothing_is_contacted(bench: Bench) -> None:
     assert bench.made == []
     assert checked.findings[-1].outcome is Severity.SKIP
     assert checked.exit_status == 0
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_for_the_state_that_others_can_write_fails_before_the_first_rotation_does(
+    bench: Bench, there: bool
+) -> None:
+    if there:
+        rotated(bench)
+    (bench.folder / "state").mkdir(mode=0o700, exist_ok=True)
+    (bench.folder / "state").chmod(0o777)
+    finding = found(run(bench), "state", "state")
+    assert finding.outcome is Severity.FAIL
+    assert "can be written by others" in finding.message and "chmod 700" in finding.hint
+    assert bool(list((bench.folder / "state").iterdir())) is there
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk_fails_before_the_first_write_does(
+    bench: Bench, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if there:
+        rotated(bench)
+    facts = list(os.statvfs(bench.folder))
+    facts[4] = 0  # f_bavail
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(facts))
+    finding = found(run(bench), "state", "database")
+    assert (finding.outcome, "no space is left" in finding.message) == (Severity.FAIL, True)
 
 
 def test_a_state_that_is_none_fails_and_hides_nothing(bench: Bench) -> None:
