@@ -214,7 +214,7 @@ class EntraProvider:
         from rotator.providers.entra_certificates import name_in
         from rotator.providers.entra_signing import signed_pair
 
-        return signed_pair(self._settings.signing, name_in(tag), tag, lifetime, self._clock.now())
+        return signed_pair(self._settings.signing, name_in(tag), tag, lifetime, self._clock)
 
     def _certificates(self, application: str, *, signs: bool = True, signed: Pair | None = None) -> Certificates | None:
         """Return who handles certificates, when it is those that are meant. signs: with what consumers read now."""

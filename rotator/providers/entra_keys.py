@@ -27,6 +27,7 @@ from rotator.secret import Fields, Secret
 BITS = 2048
 PROOF_AUDIENCE = "00000002-0000-0000-c000-000000000000"  # learn.microsoft.com/graph/application-rollkey-prooftoken
 PROOF_LIFETIME = timedelta(minutes=10)
+_DATED_BACK = timedelta(hours=1)
 _URN = "urn:"
 # What the library raises for what it cannot read; of its own kinds, for what it does not know yet.
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -142,11 +143,15 @@ def listed_key(item: object) -> Listed | None:
 
 
 class Holder:
-    """Who has the key of a certificate. since: the beginning of its validity; ours was made then."""
+    """Who has the key of a certificate. since: when it may have been made, at the latest.
+
+    That is the beginning of its validity where we signed it. An authority dates it back, often by an hour.
+    """
 
     def __init__(self, certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> None:
         self._certificate, self._key = certificate, key
-        self.since = certificate.not_valid_before_utc
+        by_us = certificate.issuer == certificate.subject
+        self.since = certificate.not_valid_before_utc + (timedelta(0) if by_us else _DATED_BACK)
         # SHA-1 is how Entra names a certificate (RFC 7515 section 4.1.7); it protects nothing here.
         self._print = certificate.fingerprint(hashes.SHA1())  # noqa: S303
         self.thumbprint = self._print.hex().upper()

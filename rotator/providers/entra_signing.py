@@ -7,15 +7,16 @@ is of no use to anybody, because the key is gone with this process.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from rotator.clock import Clock
 from rotator.errors import Misconfigured, Refused, Transient
 from rotator.providers.entra_keys import NotThisKey, Pair, certified, new_key, request_for
 from rotator.providers.entra_settings import Signing
 from rotator.wire.child import Printed, run
 
 
-def signed_pair(signing: Signing, name: str, tag: str, lifetime: timedelta, now: datetime) -> Pair:
+def signed_pair(signing: Signing, name: str, tag: str, lifetime: timedelta, clock: Clock) -> Pair:
     """Return a new key with a certificate of the authority.
 
     The program has the wanted lifetime in ROTATOR_LIFETIME_SECONDS; what it grants is seen in its answer. Raises
@@ -39,7 +40,7 @@ def signed_pair(signing: Signing, name: str, tag: str, lifetime: timedelta, now:
             code="signing_failed",
         )
     try:
-        return certified(key, ended.printed, now)
+        return certified(key, ended.printed, clock.now())
     except NotThisKey as wrong:
         raise Refused(
             f"What {program} printed {wrong}.",

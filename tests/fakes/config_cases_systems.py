@@ -17,6 +17,14 @@ SYSTEMS: dict[str, tuple[str, list[str]]] = {
         ),
         ["providers.contoso.sign_with.command: must name the program by its absolute path"],
     ),
+    "a program that may sign for longer than a claim lasts": (
+        document(
+            providers=PROVIDERS.replace("    tenant:", "    sign_with: {command: [/x], timeout: §5m}\n    tenant:", 1)
+        ),
+        [
+            "providers.contoso.sign_with.timeout: must be 60s at most\n  A rotation stands still meanwhile, and after two minutes another takes over."
+        ],
+    ),
     # the file
     "no version": ("§include: []\n", [": `version` is missing"]),
     "another version": (document(version="version: §2\n"), ["version: must be 1"]),

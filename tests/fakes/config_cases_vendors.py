@@ -52,6 +52,12 @@ VENDORS: dict[str, tuple[str, list[str]]] = {
             f"{AT}.operations.list.tag_length: must be a number of characters, from 32 to 128\n  In a shorter one ours could not be told apart; where the vendor keeps more, leave it out."
         ],
     ),
+    "a vendor: the length of labels that it does not keep": (
+        vendor(listed=LIST.replace("tag: /label,", "tag_length: §64,")),
+        [
+            f"{AT}.operations.list.tag_length: is given without `tag`\n  Say where in the list our label stands; a vendor that keeps none needs no length."
+        ],
+    ),
     "a vendor: requests and pointers": (
         vendor(
             create='{request: §FETCH /apps, json: {l: "{tag}"}, expect: §[20], secret: §client_secret, key_id: /id, headers: {§Authorization: x}}',

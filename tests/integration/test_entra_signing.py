@@ -29,8 +29,10 @@ from rotator.ports import Answer, Issued
 from rotator.provers.client_credentials import ClientCredentialsProver
 from rotator.provers.request import ClientAuth, ProofRequest, for_entra
 from rotator.providers.entra import EntraProvider
+from rotator.providers.entra_keys import make_pair
 from rotator.providers.entra_settings import Signing
-from rotator.sandbox.weather import Route
+from rotator.sandbox.keys import WrittenKey
+from rotator.sandbox.weather import Route, Weather
 from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, entra_bench
 
 NAMED = f"certificate:{APP}"
@@ -51,7 +53,7 @@ now = datetime.datetime.now(datetime.UTC)
 ends = now + datetime.timedelta(seconds=int(os.environ["ROTATOR_LIFETIME_SECONDS"]))
 builder = (
     x509.CertificateBuilder().subject_name(request.subject).issuer_name(ca.subject).public_key(request.public_key())
-    .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(minutes=1))
+    .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(minutes=10))
     .not_valid_after(ends)
 )
 for one in request.extensions:
@@ -215,3 +217,27 @@ def test_check_says_whether_the_program_can_be_run(bench: EntraBench, authority:
         provider.close()
         (told,) = [one for one in found if signing.command[0] in one.message]
         assert told.outcome is outcome, found
+
+
+@pytest.mark.parametrize("act", ["create", "retire"])
+def test_a_certificate_dated_back_by_its_authority_is_not_written_away_by_lists_that_lack_it(
+    bench: EntraBench, authority: Authority, act: str
+) -> None:
+    """An authority begins a validity some minutes ago, so that clocks may differ; to us it is as new as its answer."""
+    sandbox, signing = bench.sandbox, authority.program(label=False)
+    issued = made_by(bench, signing)
+    now = sandbox.directory.now()
+    theirs = sandbox.keys.put(APP, WrittenKey(None, make_pair("t", "x/y/z", now - DAYS, now + DAYS).certificate, "t"))
+    ours, other = sandbox.keys.dump()  # theirs was there long before
+    sandbox.keys.load([ours, other | {"created_at": (now - DAYS).isoformat()}])
+    sandbox.set_weather(Weather.calm().but(stale_list=timedelta(hours=1)))
+    provider = bench.another(signing=signing)  # as after a restart: it remembers nothing
+    provider.prove_with(lambda _: issued.values)
+    with pytest.raises(Transient) as caught:
+        if act == "create":
+            provider.create(NAMED, f"{TAG}2", DAYS)
+        else:
+            provider.retire(NAMED, theirs.key_id)
+    provider.close()
+    assert caught.value.code == "replication_lag"
+    assert issued.version.key_id in {one.key_id for one in sandbox.keys.live(APP)}, "what consumers read was removed"

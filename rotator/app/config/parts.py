@@ -165,6 +165,9 @@ PositiveDuration = Annotated[
         values.positive_duration, word("longer than 0s, in one unit of s, m, h, d, w", pattern="^0*[1-9][0-9]*[smhdw]$")
     ),
 ]
+MomentLong = Annotated[
+    timedelta, Parsed(values.moment_long, word("longer than 0s, 60s at most", pattern="^[0-9]+[sm]$"))
+]
 Program = Annotated[
     tuple[str, ...], Parsed(values.program, {"type": "array", "items": {"type": "string"}, "minItems": 1})
 ]

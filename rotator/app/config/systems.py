@@ -20,9 +20,9 @@ from rotator.app.config.parts import (
     FilePath,
     Guid,
     HttpsBase,
+    MomentLong,
     ParsedHere,
     Pluggable,
-    PositiveDuration,
     Program,
     ProxyUrl,
     SecretRef,
@@ -259,8 +259,8 @@ class SignWith(Section):
 
     command: Program
     """Program, by its absolute path, and arguments; no shell."""
-    timeout: PositiveDuration = timedelta(seconds=30)
-    """After which it is killed."""
+    timeout: MomentLong = timedelta(seconds=30)
+    """After which it is killed; 60s at most."""
 
 
 class EntraProvider(Section):

@@ -74,6 +74,15 @@ def positive_duration(found: object) -> timedelta:
     return duration
 
 
+def moment_long(found: object) -> timedelta:
+    """Return a duration for which a rotation may stand still: another rotator takes over after two minutes."""
+    if (duration := positive_duration(found)) > timedelta(minutes=1):
+        raise Wrong(
+            "must be 60s at most", "A rotation stands still meanwhile, and after two minutes another takes over."
+        )
+    return duration
+
+
 def parse_days(found: object) -> frozenset[int]:
     """Return the days of `daily`, `mon-fri` or `mon,wed`; 0 is Monday. A span may pass the end of the week."""
     if found == "daily":

@@ -77,6 +77,9 @@ def _side_by_side(known: Known, name: str, provider: HttpProvider) -> Iterator[P
     elif said.create is not None and provider.labelled and "tag" not in said.create.alone:
         hint = "It is looked for as it is: let it be all of a text, of a header, or of what stands between two slashes."
         yield Pending(known.main, (*above, "create"), "sends {tag} only together with other text", hint)
+    if said.list_ is not None and said.list_.tag is None and said.list_.tag_length is not None:
+        hint = "Say where in the list our label stands; a vendor that keeps none needs no length."
+        yield Pending(known.main, (*above, "list", "tag_length"), "is given without `tag`", hint)
     if said.retire and not any("key_id" in one.places for one in said.retire):
         yield Pending(known.main, (*above, "retire"), "nowhere says {key_id}", "Say which version is to be removed.")
 
