@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from rotator.sandbox.directory import Directory, Rejected
 from rotator.sandbox.exchange import Call, Refusal, Reply
 from rotator.sandbox.identity import BadAssertion, Identity
-from rotator.sandbox.keys import KeyRing, thumbprint
+from rotator.sandbox.keys import KeyRing, identifier
 from rotator.sandbox.records import HeldKey, HeldSecret
 from rotator.sandbox.weather import Sky
 from rotator.sandbox.world import App, SecretPolicy
@@ -316,14 +316,14 @@ def _password(secret: HeldSecret) -> dict[str, Any]:
 
 def key_credential(key: HeldKey, *, whole: bool) -> dict[str, Any]:
     return {
-        "customKeyIdentifier": base64.b64encode(thumbprint(key.der)).decode(),
+        "customKeyIdentifier": base64.b64encode(identifier(key)).decode(),
         "displayName": key.display_name,
         "endDateTime": _graph_time(key.expires_at),
         "key": key.der if whole else None,
         "keyId": key.key_id,
         "startDateTime": _graph_time(key.starts_at),
-        "type": "AsymmetricX509Cert",
-        "usage": "Verify",
+        "type": key.kind[0],
+        "usage": key.kind[1],
     }
 
 

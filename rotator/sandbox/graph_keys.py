@@ -11,6 +11,7 @@ import uuid
 from rotator.sandbox.exchange import Call, Refusal, Reply
 from rotator.sandbox.graph import READS, Graph, key_credential
 from rotator.sandbox.keys import WrittenKey
+from rotator.sandbox.records import LOGS_IN
 
 
 class GraphOfKeys(Graph):
@@ -70,7 +71,8 @@ class GraphOfKeys(Graph):
         if not isinstance(item, dict):
             raise Refusal(self.error(400, message="Unable to read JSON request payload."))
         der, key_id = item.get("key"), item.get("keyId")
-        if der is not None and (item.get("type"), item.get("usage")) != ("AsymmetricX509Cert", "Verify"):
+        kind = (str(item.get("type")), str(item.get("usage")))
+        if der is not None and kind != LOGS_IN:
             raise Refusal(self.error(400, "KeyCredentialsInvalidType", "Key credential type or usage is invalid."))
         name = item.get("displayName")
-        return WrittenKey(key_id, der, name, self._moment(item.get("endDateTime")))
+        return WrittenKey(key_id, der, name, self._moment(item.get("endDateTime")), kind)

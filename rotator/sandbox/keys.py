@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from rotator.sandbox.directory import Directory, Rejected
-from rotator.sandbox.records import HeldKey, key_from, to_plain
+from rotator.sandbox.records import LOGS_IN, HeldKey, key_from, to_plain
 from rotator.sandbox.weather import Sky
 
 PROOF_AUDIENCE = "00000002-0000-0000-c000-000000000000"
@@ -32,12 +32,16 @@ _UNCHECKED: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False
 
 @dataclass(frozen=True, slots=True)
 class WrittenKey:
-    """A keyCredential as a request says it. der: the certificate; None: one that is there already, kept as it is."""
+    """A keyCredential as a request says it. der: the certificate; None: one that is there already, kept as it is.
+
+    kind: type and usage.
+    """
 
     key_id: str | None
     der: str | None
     display_name: str | None = None
     expires_at: datetime | None = None
+    kind: tuple[str, str] = LOGS_IN
 
 
 class KeyRing:
@@ -70,10 +74,17 @@ class KeyRing:
                 created_at=at,
                 created_by=by,
                 known_at=(at,) if by == "portal" else tuple(at + lag for lag in lags),
+                kind=wish.kind,
             )
-            self._keys.append(key)
-            self._directory.record("add", key, by)
-            return key
+            return self._kept(key, by)
+
+    def put_symmetric(self, app_id: str, value: bytes, usage: str, lifetime: timedelta) -> HeldKey:
+        """Let somebody add a key that is no certificate, past all rules."""
+        with self._directory.settled():
+            at, text = self._directory.real_now(), base64.b64encode(value).decode()
+            ends, key_id = self._directory.now() + lifetime, str(uuid.uuid4())
+            key = HeldKey(key_id, app_id, text, None, self._directory.now(), ends, at, "portal", (at,))
+            return self._kept(replace(key, kind=("Symmetric", usage)), "portal")
 
     def add(self, app_id: str, wish: WrittenKey, proof: str, *, by: str) -> HeldKey:
         """Add one beside the others: addKey. Rejected without a proof by the key of one that is valid."""
@@ -98,6 +109,9 @@ class KeyRing:
             held = {key.key_id: key for key in self._held(app_id)}
             kept = [wish for wish in wishes if wish.key_id is not None and wish.key_id.lower() in held]
             new = [wish for wish in wishes if wish not in kept]
+            for wish in kept:
+                if wish.kind != held[(wish.key_id or "").lower()].kind:
+                    raise Rejected(400, "KeyCredentialsInvalidType", "Key credential type or usage is invalid.")
             for wish in new:
                 self._check_limits(app_id, wish)
             names = {(wish.key_id or "").lower() for wish in kept}
@@ -129,7 +143,7 @@ class KeyRing:
             weather, at = self._sky.weather, self._directory.real_now()
             replica = self._sky.dice("replica", app_id).randrange(weather.replicas)
             for key in self._keys:
-                if key.app_id != app_id or not names(header, parsed(key.der)):
+                if key.app_id != app_id or key.kind != LOGS_IN or not names(header, parsed(key.der)):
                     continue
                 known = key.known_at[min(replica, len(key.known_at) - 1)] <= at
                 gone = key.forgotten_at and key.forgotten_at[min(replica, len(key.forgotten_at) - 1)] <= at
@@ -161,6 +175,11 @@ class KeyRing:
         self._keys = [key_from(item) for item in state if item["app_id"] in known]
 
     # Inside
+
+    def _kept(self, key: HeldKey, by: str) -> HeldKey:
+        self._keys.append(key)
+        self._directory.record("add", key, by)
+        return key
 
     def _held(self, app_id: str) -> list[HeldKey]:
         return [key for key in self._keys if key.app_id == app_id and key.removed_at is None]
@@ -196,7 +215,7 @@ class KeyRing:
         """Check a proof of possession. Source: learn.microsoft.com/graph/application-rollkey-prooftoken."""
         now = self._directory.now()
         for key in self._held(app_id):
-            public = parsed(key.der).public_key()
+            public = parsed(key.der).public_key() if key.kind == LOGS_IN else None
             if key.expires_at <= now or not isinstance(public, rsa.RSAPublicKey):
                 continue
             try:
@@ -221,9 +240,9 @@ def parsed(der: str | None) -> x509.Certificate:
         raise Rejected(400, "KeyCredentialsInvalid", "Key credential key value is invalid.") from None
 
 
-def thumbprint(der: str) -> bytes:
-    """Return the SHA-1 of a certificate, which is how Entra names it; it names and protects nothing."""
-    return parsed(der).fingerprint(hashes.SHA1())
+def identifier(key: HeldKey) -> bytes:
+    """Return how Entra names a key: the SHA-1 of a certificate, which protects nothing; the id of another."""
+    return uuid.UUID(key.key_id).bytes if key.kind[0] == "Symmetric" else parsed(key.der).fingerprint(hashes.SHA1())
 
 
 def names(header: Mapping[str, Any], certificate: x509.Certificate) -> bool:

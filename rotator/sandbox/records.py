@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,16 @@ class HeldSecret:
         return self.text[:3]
 
 
+LOGS_IN: Final = ("AsymmetricX509Cert", "Verify")
+"""Type and usage of a certificate by which an application proves itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """One certificate as it really is; its private key is nowhere here. Times as for `HeldSecret`. der: in base64."""
+    """One certificate as it really is; its private key is nowhere here. Times as for `HeldSecret`. der: in base64.
+
+    kind: type and usage. Others than that of certificates that log in may be no certificate at all.
+    """
 
     key_id: str
     app_id: str
@@ -49,6 +56,7 @@ class HeldKey:
     removed_at: datetime | None = None
     removed_by: str | None = None
     forgotten_at: tuple[datetime, ...] = ()
+    kind: tuple[str, str] = LOGS_IN
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ def secret_from(item: dict[str, Any]) -> HeldSecret:
 
 def key_from(item: dict[str, Any]) -> HeldKey:
     """Undo `to_plain` for a certificate."""
-    return HeldKey(**_read(item))
+    return HeldKey(**{**_read(item), "kind": tuple(item.get("kind", LOGS_IN))})
 
 
 def _read(item: dict[str, Any]) -> dict[str, Any]:

@@ -213,6 +213,24 @@ def test_secrets_and_certificates_of_one_application_do_not_see_each_other(bench
     assert bench.tagged() and live(bench) == {certificate.version.key_id}
 
 
+def test_keys_of_every_other_kind_outlive_a_write_of_all_as_they_were(bench: EntraBench) -> None:
+    """Certificates that encrypt tokens or sign them, and symmetric keys, lie in the same collection."""
+    keys, now, theirs = bench.sandbox.keys, bench.sandbox.directory.now(), [foreign(bench)]
+    for kind in (("AsymmetricX509Cert", "Encrypt"), ("AsymmetricX509Cert", "Sign"), ("X509CertAndPassword", "Sign")):
+        pair = make_pair("theirs", "x/y/z", now - timedelta(days=1), now + timedelta(days=300))
+        theirs.append(keys.put(APP, WrittenKey(None, pair.certificate, None, now + timedelta(days=30), kind)))
+    theirs += [keys.put_symmetric(APP, usage.encode() * 8, usage, DAYS) for usage in ("Sign", "Verify")]
+    issued = bench.provider.create(NAMED, TAG, DAYS)
+    assert {one.key_id for one in bench.provider.list(NAMED).versions} == live(bench)
+    assert bench.provider.retire(NAMED, issued.version.key_id) is Retired.DONE
+    assert seen(bench) == ["update_application"] * 2
+    assert keys.live(APP) == theirs, "one of them is gone, or is not as it was"
+    first(bench)
+    second = bench.provider.create(NAMED, f"{TAG}2", DAYS)
+    assert bench.provider.retire(NAMED, second.version.key_id) is Retired.DONE
+    assert seen(bench)[-2:] == ["add_key", "remove_key"] and keys.live(APP)[:6] == theirs
+
+
 # ------------------------------------------------------------------------------------------------------ bad days
 
 _LOST = [
