@@ -1,6 +1,7 @@
-"""Takes what consumers read today under management. It makes nothing at an issuer, and removes nothing there.
+"""Takes what others made under management. It makes nothing at an issuer, and removes nothing there.
 
-An adoption is a rotation whose new version is the one that is there already: it is staged, proved and written into the
+That is what consumers read today, when a person says so; and what somebody made at the issuer in the place of it. An
+adoption is a rotation whose new version is the one that is there already: it is staged, proved and written into the
 document with our fields beside it, by the same steps and with the same recovery. What is abandoned is left as it was.
 """
 
@@ -15,10 +16,11 @@ from rotator.errors import Refused, Unproved
 from rotator.event import EventName
 from rotator.kit import Kit
 from rotator.lifecycle import begin, live
-from rotator.model import Origin, Phase, Reason, Rotation
+from rotator.model import Origin, Phase, Procedure, Reason, Rotation, Trouble
 from rotator.planner import current_version
 from rotator.ports import Answer, Issued, Listed, Tracked
 from rotator.proving import control, prove_current, silence
+from rotator.run import Run
 from rotator.secret import Fields
 from rotator.survey import Scene, read
 from rotator.timing import plus, spell_moment
@@ -51,17 +53,63 @@ def adopt(kit: Kit, tracked: Tracked, key_id: str | None, issued_at: datetime | 
     _see_it_works(kit, ours)
     control(kit, tracked.state, client_in(kit, ours))
     listed = _with_window(kit, ours, _which(kit, scene, ours, key_id), issued_at)
-    run = begin(kit, scene, Reason.ADOPTED)
-    version = candidate_of(run, listed, origin=Origin.ADOPTED)
-    event = run.event(EventName.CREDENTIAL_ADOPTED, key_id=version.key_id)
-    taken = run.put(phase=Phase.CREATING, attempt=1, key_id=version.key_id, tag=listed.tag)
-    kit.ledger.record(event, version, taken)
     values = {name: value for name in kit.credential.carries if (value := ours.secret(name)) is not None}
-    run.issued = Issued(listed, client_in(kit, ours), Fields(values), scene.listing.issuer_now)
+    issued = Issued(listed, client_in(kit, ours), Fields(values), scene.listing.issuer_now)
+    run = _begun(kit, scene, issued, EventName.CREDENTIAL_ADOPTED)
     live(run)
     if run.rotation.phase is Phase.ABANDONED and run.trouble is not None:
         raise run.trouble
     return run.rotation
+
+
+def _begun(kit: Kit, scene: Scene, issued: Issued, name: EventName, detail: str | None = None) -> Run:
+    run = begin(kit, scene, Reason.ADOPTED)
+    version = candidate_of(run, issued.version, origin=Origin.ADOPTED)
+    event = run.event(name, key_id=version.key_id, detail=detail)
+    taken = run.put(phase=Phase.CREATING, attempt=1, key_id=version.key_id, tag=version.tag)
+    kit.ledger.record(event, version, taken)
+    run.issued = issued
+    return run
+
+
+def take_found(kit: Kit, tracked: Tracked, scene: Scene) -> Run | Trouble | None:
+    """Begin to show consumers what somebody else made at the issuer; it is ours from then on, as if adopted.
+
+    Returns what to tell a person instead where it gets no token: it is not begun with, so that nothing has to be
+    undone. None when there is nothing of the kind. Stopped anywhere: the next run finds it again.
+    """
+    found = _made_elsewhere(kit, tracked, scene)
+    if found is None:
+        return None
+    key_id, client_id = found.version.key_id, found.client_id or tracked.state.client_id or kit.credential.client_id
+    control(kit, tracked.state, client_id)
+    verdict = kit.prover.prove(client_id, found.values, kit.clock.now())
+    if verdict.answer is not Answer.PROVED:
+        message = f"Somebody made {key_id} at the issuer of {kit.credential.name}, which does not pass"
+        hint = "Consumers read the one before, which ends there by itself: mend it at the issuer before that."
+        return Trouble(verdict.code, f"{message}: {verdict.message}", hint, kit.clock.now())
+    detail = "somebody has made another at the issuer; consumers are shown it before theirs ends"
+    return _begun(kit, scene, found, EventName.DRIFT_FOUND, detail)
+
+
+def _made_elsewhere(kit: Kit, tracked: Tracked, scene: Scene) -> Issued | None:
+    """Return what somebody else made at the issuer in the place of what consumers read, which ends there by itself.
+
+    Only an issuer that shows a value again has it, and only one with two of them leaves the time to show it to
+    consumers.
+    """
+    fields = scene.document.fields
+    if kit.single is None or kit.keeping is not None or scene.listing.procedure is not Procedure.OVERLAP:
+        return None
+    known = {one.key_id for one in tracked.versions} | {key_in(kit, fields)}
+    if fields is None or not provable(kit, fields) or all(one.key_id in known for one in scene.listing.versions):
+        return None
+    try:
+        found = kit.single.read(kit.credential.application)
+    except Refused:  # what cannot be read cannot be shown
+        return None
+    same = found.values.secret("client_secret") == value_in(kit, ours_in(kit, fields))
+    return None if same or found.version.key_id in known else found
 
 
 def _see_it_works(kit: Kit, ours: Fields) -> None:

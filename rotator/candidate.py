@@ -356,7 +356,7 @@ def lost_before_staged(kit: Kit) -> Refused:
     if not kit.credential.by_hand:
         return Refused(
             f"The adoption for {kit.credential.name} was stopped before anything was done.",
-            hint=f"Ask for it once more: rotator adopt {kit.credential.name}",
+            hint=f"Who asked for it asks once more: rotator adopt {kit.credential.name}",
             code="adoption_stopped",
         )
     return Refused(

@@ -2,7 +2,7 @@
 
 Transient                again later: as told, else with growing waits that shrink as the expiry nears
 Denied, Misconfigured    again later: it goes on as soon as somebody has mended it
-Refused, Unproved        again later; the same cause three times in a row parks the credential
+Refused, Unproved        again later; the same cause three times in a row parks, unless it passes by itself
 Broken                   parked at once
 StateUnusable            everything stops: what cannot be written down is not done
 """
@@ -18,7 +18,7 @@ from typing import Final
 
 from rotator.clock import Clock
 from rotator.due import Action
-from rotator.errors import Broken, Busy, Denied, Refused, RotatorError, StateUnusable, Transient, Unproved
+from rotator.errors import Broken, Busy, Denied, NoFreeSlot, Refused, RotatorError, StateUnusable, Transient, Unproved
 from rotator.event import EventName
 from rotator.kit import Interrupted, Kit
 from rotator.model import Credential, CredentialState, Rotation, RotationOutcome, Trouble
@@ -180,7 +180,8 @@ class Engine:
         failures = state.failures + 1
         again = plus(now, self._wait(tracked, error, failures))
         state = replace(state, error=trouble, failures=failures, cause=error.code, same_cause=same, not_before=again)
-        hopeless = isinstance(error, (Refused, Unproved)) and not isinstance(error, Denied) and same >= PARK_AFTER
+        refused = isinstance(error, (Refused, Unproved)) and not isinstance(error, Denied)
+        hopeless = refused and same >= PARK_AFTER and not _passes(error, now)
         if not hopeless and not isinstance(error, Broken):
             kit.ledger.note(state)
             return
@@ -233,6 +234,11 @@ class Engine:
         return Report(
             kit.credential, outcome, reason, rotation, visit.retired, visit.swept, error, started, now, visit.warning
         )
+
+
+def _passes(error: RotatorError, now: datetime) -> bool:
+    """Say whether what is refused now is refused only until a known time: then nobody has to act."""
+    return isinstance(error, NoFreeSlot) and error.until is not None and error.until > now
 
 
 def _go_on_unless(stop: threading.Event) -> None:

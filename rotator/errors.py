@@ -12,7 +12,7 @@ Adapters translate into these once, at their edge, and drop response bodies. `me
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class RotatorError(Exception):
@@ -86,9 +86,16 @@ class Denied(Refused):
 
 
 class NoFreeSlot(Refused):
-    """The issuer allows no further version of this credential at the same time."""
+    """The issuer allows no further version of this credential at the same time.
+
+    until: when one of them ends there by itself, if that is known; then nobody has to act.
+    """
 
     code = "no_free_slot"
+
+    def __init__(self, message: str, *, hint: str, code: str | None = None, until: datetime | None = None) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.until = until
 
 
 class WriteConflict(Refused):

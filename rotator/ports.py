@@ -52,13 +52,15 @@ class Listing:
     """All versions an application has at its issuer. issuer_now: the Date of the answer, by the issuer's clock.
 
     free_slots: how many more may live at once; None when the issuer sets no limit that we know of. procedure: what the
-    issuer lets us do with this application, where only it knows; None: what the configuration says.
+    issuer lets us do with this application, where only it knows; None: what the configuration says. free_at: when a
+    slot becomes free by itself; None: nobody knows.
     """
 
     versions: tuple[Listed, ...]
     issuer_now: datetime | None
     free_slots: int | None = None
     procedure: Procedure | None = None
+    free_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,14 @@ class Possessing(Protocol):
 
     def prove_with(self, held: Callable[[str], Fields | None]) -> None:
         """Take who knows what the consumers of an application read, our fields of it; None: nothing."""
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """An issuer that tells versions apart by their values where it has no ids for them, beside its `Provider`."""
+
+    def compare_with(self, shown: Callable[[str, str], Secret | None]) -> None:
+        """Take who knows what consumers of an application read, or have read, under a key id; None: nobody knows."""
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from rotator import kept_labels
+from rotator.adoption import take_found
 from rotator.document import client_in, ours_in, provable
 from rotator.drain import drained
 from rotator.due import Action
@@ -91,6 +92,9 @@ class Visit:
             erase_remains(self.kit)
         tracked = reconcile(self.kit, scene)
         self.warning = kept_labels.warning(self.kit, tracked, scene.listing)
+        if self._took(tracked, scene):
+            scene = read(self.kit)
+            tracked = reconcile(self.kit, scene)
         dead = self._is_dead(tracked, scene)
         if waits(self.kit, tracked, scene):
             if dead:  # what is prepared need not wait any longer
@@ -165,6 +169,15 @@ class Visit:
             self.rotation, self.reason = run.rotation, run.rotation.reason.value
         if run.rotation.phase is Phase.ABANDONED or run.rotation.outcome is RotationOutcome.PARKED:
             raise run.trouble or _as_error(run.rotation)
+
+    def _took(self, tracked: Tracked, scene: Scene) -> bool:
+        """Show consumers what somebody made at the issuer in the place of what they read; say whether that was so."""
+        found = None if waits(self.kit, tracked, scene) else take_found(self.kit, tracked, scene)
+        if isinstance(found, Run):
+            self._live(found)
+            return True
+        self.warning = found or self.warning
+        return False
 
     # --------------------------------------------------------------------------------------------------------- prove
 
@@ -304,17 +317,21 @@ class Visit:
         kit = self.kit
         ends = [one.retire_after for one in self._tracked().versions if one.state is VersionState.PREVIOUS]
         soonest = min((one for one in ends if one is not None), default=None)
-        if soonest is not None:
+        until = scene.listing.free_at
+        if soonest is not None and (until is None or soonest > kit.clock.now()):
             return Busy(
                 f"{kit.credential.name} has no free slot until {spell_moment(soonest)}, when a grace ends.",
                 hint=f"Wait until then, or end the grace now: rotator retire {kit.credential.name}",
                 code="slot_in_grace",
             )
         others = ", ".join(self._foreign(scene))
-        return NoFreeSlot(
-            f"{kit.credential.name} has no free slot at its issuer" + (f"; not ours: {others}." if others else "."),
-            hint="Remove one that is not used at the issuer, then try again.",
+        why, hint = (
+            f"; not ours: {others}" if others else "",
+            "Remove one that is not used at the issuer, then try again.",
         )
+        if until is not None:
+            why, hint = f" until {spell_moment(until)}, when one ends there", "The next one is made then."
+        return NoFreeSlot(f"{kit.credential.name} has no free slot at its issuer{why}.", hint=hint, until=until)
 
     def _baseline(self, tracked: Tracked, scene: Scene, *, hurry: bool) -> None:
         """See that the token endpoint can say both yes and no, before anything is made that it is to judge.

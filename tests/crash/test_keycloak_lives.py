@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rotator.errors import NoFreeSlot
-from rotator.model import Procedure
+from rotator.model import Origin, Procedure
 from rotator.ports import Retired
 from tests.fakes.keycloak_realm import KeycloakRealm, RealmProver, managing
 from tests.fakes.tape import Crash
@@ -27,7 +27,7 @@ class Bench:
         }
         self.world = World(credential(**facts, **changes))
         self.realm = KeycloakRealm(self.world.clock)
-        self.world.issuer = self.world.slot = managing(self.realm, self.world.clock)  # type: ignore[assignment]
+        self.world.issuer = self.world.slot = managing(self.realm, self.world.clock, self.world.store)  # type: ignore[assignment]
         self.world.check_removal = lambda key_id: None  # type: ignore[method-assign]
         self.prover = self.world.prover = RealmProver(self.realm)  # type: ignore[assignment]
         self.state: State = self.world.state()
@@ -40,6 +40,14 @@ class Bench:
 
     def works(self) -> bool:
         return self.shown() is not None and self.realm.accepts(str(self.shown()))
+
+    def made_by_a_person(self) -> str:
+        """Come to the time at which a rotation is due, and have somebody regenerate the secret in the console."""
+        self.state.visit()
+        self.world.advance(3 * DAY)
+        self.state.visit()
+        self.world.advance(61 * DAY)
+        return self.realm.regenerate()
 
     def live(self) -> None:
         """Make the first version, replace it, and end the one before."""
@@ -72,6 +80,108 @@ def test_a_death_at_any_call_leaves_consumers_with_what_works_all_the_time() -> 
         assert bench.works(), point
         assert tracked is not None and tracked.rotation is None and tracked.state.parked is None, point
         assert bench.shown() == bench.realm.client["secret"], (point, "no secret that nobody knows is in use")
+
+
+def test_what_a_person_made_is_shown_before_the_one_that_consumers_read_ends() -> None:
+    bench = Bench()
+    made = bench.made_by_a_person()
+    before = str(bench.shown())
+    bench.world.advance(DAY)
+    for _ in range(8):
+        report = bench.state.visit()
+        assert report.error is None and bench.works() and bench.shown() == made
+        bench.world.advance(6 * HOUR)
+    tracked = bench.state.ledger.tracked(NAME)
+    assert tracked is not None and [one.origin for one in tracked.versions] == [Origin.ADOPTED]
+    assert not bench.realm.accepts(before)
+    bench.world.advance(59 * DAY)
+    bench.state.visit()
+    assert bench.works() and bench.shown() != made, "and it is replaced in its time"
+
+
+def test_the_one_before_that_a_person_made_room_for_ends_with_its_grace() -> None:
+    bench = Bench()
+    bench.made_by_a_person()
+    before = str(bench.shown())
+    bench.state.visit()
+    bench.world.advance(23 * HOUR)
+    bench.state.visit()
+    assert bench.realm.accepts(before)
+    bench.world.advance(2 * HOUR)
+    assert bench.state.visit().error is None
+    assert bench.works() and not bench.realm.accepts(before), "known by its value, a day before its own end"
+
+
+def test_two_that_persons_made_leave_what_nobody_of_ours_read_to_its_end() -> None:
+    bench = Bench()
+    bench.made_by_a_person()
+    bench.world.advance(HOUR)
+    theirs, made = bench.realm.client["secret"], bench.realm.regenerate()
+    bench.state.visit()
+    assert bench.works() and bench.shown() == made
+    bench.world.advance(26 * HOUR)
+    bench.state.visit()
+    assert bench.realm.accepts(theirs)
+    bench.world.advance(24 * HOUR)
+    bench.state.visit()
+    tracked = bench.state.ledger.tracked(NAME)
+    assert tracked is not None and len(tracked.versions) == 1 and tracked.state.parked is None
+
+
+def test_an_emergency_ends_what_consumers_read_and_what_a_person_made() -> None:
+    bench = Bench()
+    made = bench.made_by_a_person()
+    before = str(bench.shown())
+    bench.state.ask(emergency=True)
+    assert bench.state.visit().error is None
+    assert bench.works() and bench.shown() == bench.realm.client["secret"]
+    assert not bench.realm.accepts(before) and not bench.realm.accepts(made)
+
+
+@pytest.mark.parametrize("policy", [True, False])
+def test_no_credential_is_parked_for_a_slot_that_becomes_free_by_itself(policy: bool) -> None:
+    bench = Bench(accept_gap=True, every=None)
+    bench.made_by_a_person()
+    if policy:
+        bench.prover.fit = False  # so that what the person made is not shown
+    else:
+        bench.realm.policies.clear()
+        bench.state.ask()
+    for _ in range(4):
+        report = bench.state.visit()
+        assert report.error is not None and report.error.code == "no_free_slot"
+        assert "until" in report.error.message and "emove" not in report.error.hint
+        bench.world.advance(6 * HOUR)
+    tracked = bench.state.ledger.tracked(NAME)
+    assert tracked is not None and tracked.state.parked is None
+    bench.prover.fit = True
+    bench.world.advance(2 * DAY)
+    bench.state.visit()
+    assert bench.works() and bench.shown() == bench.realm.client["secret"]
+
+
+def test_a_death_at_any_call_is_survived_when_a_person_makes_one_meanwhile() -> None:
+    def live(bench: Bench) -> None:
+        bench.made_by_a_person()
+        bench.state.visit()
+        bench.world.advance(25 * HOUR)
+        bench.state.visit()
+
+    bench = Bench()
+    live(bench)
+    for point in range(bench.state.tape.crossings):
+        bench = Bench()
+        bench.state.tape.die_at = point
+        with suppress(Crash):
+            live(bench)
+        bench.state.tape.die_at, bench.state.tape.dead = None, False
+        for _ in range(6):
+            bench.state.visit()
+            assert bench.works(), point
+            bench.world.advance(13 * HOUR)
+        tracked = bench.state.ledger.tracked(NAME)
+        assert tracked is not None and tracked.rotation is None and tracked.state.parked is None, point
+        assert bench.shown() == bench.realm.client["secret"], point
 
 
 def test_an_answer_without_its_times_is_no_version_of_another_name() -> None:

@@ -12,12 +12,13 @@ import httpx2
 
 from rotator.clock import Clock
 from rotator.finding import Finding
-from rotator.ports import Answer, Verdict
+from rotator.ports import Answer, Store, Verdict
 from rotator.providers.described_settings import Bearer, Vendor
 from rotator.providers.described_wire import Wire
 from rotator.providers.keycloak import KeycloakProvider
 from rotator.secret import Fields, Secret
 from rotator.wire.exchange import Unanswered
+from tests.fakes.world import PATH
 
 _AT: Final = "client.secret.creation.time", "client.secret.expiration.time"
 _ROTATED: Final = "client.secret.rotated"
@@ -51,12 +52,11 @@ class KeycloakRealm(httpx2.BaseTransport):
     def regenerate(self) -> str:
         """Make another secret, as a person with a console does, too."""
         now, before = int(self.clock.now().timestamp()), self.client["secret"]
-        made = self.attributes.get(_AT[0])
         for name in (_ROTATED, *_ROTATED_AT, _AT[1]):
             self.attributes.pop(name, None)
         if self.policies:
             self.attributes[_ROTATED] = before
-            self.attributes[_ROTATED_AT[0]] = made or str(now)
+            self.attributes[_ROTATED_AT[0]] = str(now)
             self.attributes[_ROTATED_AT[1]] = str(now + int(self.rotated.total_seconds()))
             self.attributes[_AT[1]] = str(now + int(self.lives.total_seconds()))
         self.attributes[_AT[0]] = str(now)
@@ -113,10 +113,20 @@ def _policy(*conditions: dict[str, Any]) -> dict[str, Any]:
     return {"name": "two", "enabled": True, "conditions": list(conditions), "profiles": ["two"]}
 
 
-def managing(realm: KeycloakRealm, clock: Clock) -> KeycloakProvider:
-    """Return the provider that asks this server."""
+def managing(realm: KeycloakRealm, clock: Clock, store: Store | None = None) -> KeycloakProvider:
+    """Return the provider that asks this server. store: where consumers read."""
     vendor = Vendor(name="kc", base_url="https://id.example", auth=Bearer(lambda: Secret("canary~token")))
-    return KeycloakProvider(vendor, "r", clock, Wire(vendor, clock, lambda _: realm))
+    provider = KeycloakProvider(vendor, "r", clock, Wire(vendor, clock, lambda _: realm))
+
+    def shown(application: str, key_id: str) -> Secret | None:
+        assert store is not None
+        every = [store.consumers.read(PATH, one).fields for one in store.consumers.history(PATH)]
+        found = [one.secret("client_secret") for one in every if one is not None and one.text("key_id") == key_id]
+        return found[-1] if found else None
+
+    if store is not None:
+        provider.compare_with(shown)
+    return provider
 
 
 class RealmProver:

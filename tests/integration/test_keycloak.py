@@ -263,3 +263,22 @@ def test_where_the_realm_keeps_two_consumers_are_never_without_one(realm: Realm,
     assert found.exit_status == 0, found.troubles
     assert shown(path) not in (first, second) and realm.accepts("shop", shown(path))
     assert not realm.accepts("shop", first) and not realm.accepts("shop", second)
+
+
+def test_where_the_realm_keeps_two_what_a_person_made_is_shown_and_an_emergency_ends_it(
+    realm: Realm, tmp_path: Path
+) -> None:
+    realm.keep_two()
+    realm.allow("manager", "view-realm")
+    path = configured(realm, tmp_path, "accept_gap: false")
+    rotated(path)
+    first = shown(path)
+    SystemClock().wait(timedelta(seconds=1.1))  # within the same second nobody can tell them apart
+    made = realm.regenerate("shop")
+    found = rotated(path)
+    assert (found.exit_status, found.items[0]["outcome"], found.items[0]["reason"]) == (0, "promoted", "adopted")
+    assert shown(path) == made and realm.accepts("shop", made) and realm.accepts("shop", first)
+    found = rotated(path, now=True, emergency=True)
+    assert found.exit_status == 0, found.troubles
+    assert shown(path) not in (first, made) and realm.accepts("shop", shown(path))
+    assert not realm.accepts("shop", first) and not realm.accepts("shop", made)
