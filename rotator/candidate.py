@@ -153,7 +153,8 @@ def _settle(run: Run, intent: Intent) -> None:
         if kit.keeping is not None:
             event = replace(event, detail=f"unclear: nothing is listed there; what was made is labelled {intent.tag}")
         outcome = Outcome.REFUSED if kit.keeping is None else Outcome.UNKNOWN
-        kit.ledger.record(replace(event, outcome=outcome), settled(intent, Outcome.REFUSED))
+        counts = Outcome.REFUSED if kit.keeping is None else Outcome.SUCCEEDED  # it may live, so it counts as made
+        kit.ledger.record(replace(event, outcome=outcome), settled(intent, counts))
         run.unanswered += intent.outcome is Outcome.UNKNOWN
         if run.unanswered > 1:  # the issuer is not well: another try at once would end the same way
             raise _nothing_made(run, intent)

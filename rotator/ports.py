@@ -386,7 +386,7 @@ class Ledger(Protocol):
         """
 
     def creations_since(self, credential: str, since: datetime) -> int:
-        """Count the creations asked for since then, without those of which nothing came for certain."""
+        """Count creations asked for since then, by label, but for those of which nothing came for certain."""
 
     def next_seq(self, credential: str) -> int:
         """Return the number of the next rotation of this credential, from 1."""

@@ -202,7 +202,7 @@ def _lost(run: Run, refused: RotatorError, before: int) -> RotatorError:
     return Broken(
         f"A new value of {run.kit.credential.name} was lost, and no other is made: {refused.message}",
         hint=f"Consumers may be without a valid secret. See: rotator verify {run.kit.credential.name}; "
-        "then have the issuer make one, and put it into the store.",
+        f"then have the issuer make one, put it into the store, and: rotator resume {run.kit.credential.name}",
         code="value_lost",
     )
 
@@ -224,13 +224,23 @@ def find_out(run: Run) -> None:
         _wait_out(run, unclear)
         if run.rotation.procedure is Procedure.READ_BACK and _found_another(run):
             return
-        again = run.rotation.procedure is Procedure.READ_BACK
-        run.settle(Outcome.REFUSED, "the issuer shows no other that works" if again else "nobody has its value")
+        _note_lost(run, unclear)
         run.unanswered += any(one.outcome is Outcome.UNKNOWN for one in unclear)
-        if run.unanswered > 1:
-            raise unanswered(run)
     run.settle(Outcome.REFUSED, "the staging document does not have it")
+    if run.unanswered > 1:
+        raise unanswered(run)
     regenerate(run)
+
+
+def _note_lost(run: Run, unclear: list[Intent]) -> None:
+    """Record that a value was lost, if one was made: it counts as made, unless what consumers read works still."""
+    if says(run, _shown(run)) in TAKEN:
+        run.settle(Outcome.REFUSED, "what consumers read works still")
+        return
+    again = run.rotation.procedure is Procedure.READ_BACK
+    detail = "unclear: the issuer shows no other that works" if again else "unclear: nobody has its value"
+    event = run.event(EventName.VERSION_CREATED, outcome=Outcome.UNKNOWN, detail=detail)
+    run.kit.ledger.record(event, *(settled(one) for one in unclear))
 
 
 def _wait_out(run: Run, unclear: list[Intent]) -> None:

@@ -85,8 +85,8 @@ _INTENDED: Final = (
     "SELECT key_id FROM intents WHERE credential = :credential AND act <> 'retire' AND key_id IS NOT NULL"
 )
 _CREATIONS: Final = (
-    "SELECT count(*) FROM intents WHERE credential = :credential AND act = 'create' AND sent_wall >= :since"
-    " AND outcome IS NOT 'refused'"
+    "SELECT count(DISTINCT coalesce(tag, id)) FROM intents WHERE credential = :credential AND act = 'create'"
+    " AND sent_wall >= :since AND outcome IS NOT 'refused'"
 )
 _MANAGED: Final = f"SELECT name FROM credentials WHERE {MANAGED}"  # noqa: S608
 _PARKED: Final = f"SELECT count(*) FROM credentials WHERE {MANAGED} AND {PARKED}"  # noqa: S608
@@ -221,7 +221,7 @@ class Views(Asking):
         return frozenset(known - {key_id for key_id, is_over in recorded if is_over} - {None})
 
     def creations_since(self, credential: str, since: datetime) -> int:
-        """Count the creations asked for since then, without those of which nothing came for certain."""
+        """Count the labels of creations asked for since then, without those of which nothing came for certain."""
         return int(self._ask(_CREATIONS, credential=credential, since=rows.micros(since))[0][0])
 
     def next_seq(self, credential: str) -> int:

@@ -300,6 +300,9 @@ def test_creations_are_counted_unless_nothing_came_of_them_for_certain(ledger: L
     ledger.record(event(), intent("i6", outcome=Outcome.REFUSED))
     ledger.record(event(), intent("i4", Act.STAGE), intent("i5", of="other"))
     assert ledger.creations_since(NAME, since) == 2
+    for iid, outcome in {"i7": Outcome.UNKNOWN, "i8": Outcome.SUCCEEDED, "i9": Outcome.REFUSED}.items():
+        ledger.record(event(), intent(iid, tag="set again", outcome=outcome))
+    assert ledger.creations_since(NAME, since) == 3
 
 
 def test_sightings_are_kept_until_they_are_forgotten(ledger: Ledger) -> None:

@@ -145,6 +145,18 @@ def test_a_deletion_whose_answer_is_lost_is_asked_again(fate: Fate) -> None:
     assert len(living(world)) == 1 and kept(world) == living(world)
 
 
+def test_registrations_whose_answers_are_lost_are_made_so_often_and_no_more() -> None:
+    world, state = beginning()
+    world.credential = replace(world.credential, policy=replace(world.credential.policy, max_creations=3))
+    world.issuer.fate(Act.CREATE, *[Fate.LOST] * 12)
+    report = state.visit()
+    for _ in range(4):
+        world.advance(HOUR)
+        report = state.visit()
+    assert len(living(world)) == 3, "each of them stays there, and nobody has its token"
+    assert report.error is not None and report.error.code == "too_many_creations"
+
+
 # ------------------------------------------------------------------------------------------------------------- in place
 
 

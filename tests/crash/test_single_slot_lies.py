@@ -309,3 +309,49 @@ def test_consumers_are_said_to_have_none_when_and_only_when_that_is_so(lost: boo
     assert report.error is not None and world.works(world.main()) is not lost
     assert ("Consumers may be without a valid secret" in report.error.hint) is lost
     assert report.error.code == ("value_lost" if lost else "refused")
+
+
+# ------------------------------------------------------------------------------------------------- how many in one day
+
+
+@pytest.mark.parametrize("procedure", [Procedure.BLIND, Procedure.READ_BACK])
+def test_an_issuer_that_regenerates_and_never_answers_is_not_asked_for_ever(procedure: Procedure) -> None:
+    world, state = prepare(procedure, "replaced_in_time")
+    world.credential = replace(world.credential, policy=replace(world.credential.policy, max_creations=3))
+    showing(world, masked)
+    world.issuer.fate(Act.CREATE, *[Fate.LOST] * 40)
+    before = asked(world)
+    for _ in range(6):
+        world.advance(HOUR)
+        state.visit()
+    assert asked(world) - before == 3
+    tracked = state.ledger.tracked(world.credential.name)
+    assert tracked is not None and (trouble := tracked.state.parked) is not None
+    assert trouble.code == "value_lost" and "3 versions" in trouble.message
+    assert "rotator resume" in trouble.hint
+
+
+@pytest.mark.parametrize("procedure", [Procedure.BLIND, Procedure.READ_BACK])
+def test_an_issuer_that_neither_regenerates_nor_answers_parks_nothing(procedure: Procedure) -> None:
+    world, state = prepare(procedure, "replaced_in_time")
+    world.credential = replace(world.credential, policy=replace(world.credential.policy, max_creations=3))
+    world.issuer.fate(Act.CREATE, *[Fate.NEVER] * 8)
+    for _ in range(4):
+        report = state.visit()
+        assert report.error is not None and report.error.code == "create_unanswered"
+        assert world.works(world.main())
+        world.advance(2 * HOUR)
+    assert state.visit().outcome is RotationOutcome.PROMOTED
+    world.check(quiet=True)
+
+
+def test_one_value_that_is_set_again_and_again_is_one_creation() -> None:
+    world, state = prepare(Procedure.CHOSEN, "replaced_in_time")
+    world.credential = replace(world.credential, policy=replace(world.credential.policy, max_creations=3))
+    world.issuer.fate(Act.CREATE, *[Fate.NEVER, Fate.LOST] * 3)
+    world.settle(state)
+    first = world.main_key()
+    state.ask()
+    world.settle(state)
+    assert world.main_key() != first
+    world.check(quiet=True)

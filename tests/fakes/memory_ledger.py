@@ -210,10 +210,11 @@ class MemoryLedger:
             )
 
     def creations_since(self, credential: str, since: datetime) -> int:
-        """Count the creations asked for since then, without those of which nothing came for certain."""
+        """Count the labels of creations asked for since then, without those of which nothing came for certain."""
         with self._lock:
             asked = [one for one in self.intents.values() if one.act is Act.CREATE and one.sent.wall >= since]
-            return sum(one.credential == credential and one.outcome is not Outcome.REFUSED for one in asked)
+            made = [one for one in asked if one.credential == credential and one.outcome is not Outcome.REFUSED]
+            return len({one.tag or one.id for one in made})
 
     def next_seq(self, credential: str) -> int:
         """Return the number of the next rotation of this credential, from 1."""
