@@ -71,8 +71,8 @@ def hindrance(run: Run, document: Snapshot) -> RotatorError | None:
     """Return why a version may not be shown any more; None when it may.
 
     With a single slot the version before is dead, so one that merely waited is shown even so. Where somebody has
-    changed the document, the values decide: who works there stays, else ours is shown. Raises Transient when neither
-    works for certain.
+    changed the document, the values decide: who works there stays, else ours is shown. One that the issuer has works,
+    though its token is not as promised: then a person is called. Raises Transient when neither works for certain.
     """
     changed = conflict_of(run, document)
     if not run.rotation.procedure.single_slot:
@@ -80,9 +80,9 @@ def hindrance(run: Run, document: Snapshot) -> RotatorError | None:
     if changed is None:
         return None
     ours, theirs = says(run, run.claim.document.values), says(run, shown_in(run, document.fields))
-    if theirs is Answer.PROVED:
+    if theirs is Answer.PROVED or (theirs in TAKEN and ours is not Answer.PROVED):
         return changed
-    if ours is not Answer.PROVED:
+    if ours not in TAKEN or (ours is Answer.UNFIT and theirs is Answer.SILENT):
         raise Transient(
             f"{changed.message} Neither that value nor the new one is known to work.",
             hint="The new one is kept in the staging area; the next run looks again.",

@@ -314,6 +314,30 @@ def test_what_somebody_wrote_meanwhile_stays_when_it_works_and_not_when_it_is_de
 
 
 @pytest.mark.parametrize("procedure", SINGLE)
+@pytest.mark.parametrize("works", [True, False])
+def test_a_token_without_its_role_keeps_no_rotation_waiting_when_somebody_wrote_meanwhile(
+    procedure: Procedure, works: bool
+) -> None:
+    world, state = prepare(procedure, "replaced_in_time")
+
+    def edit(name: str) -> None:
+        if name in ("slot.set", "slot.regenerate"):
+            state.tape.after.clear()
+            world.application.roles = set()
+            document = world.store.consumers.read(PATH)
+            assert document.fields is not None
+            secret = world.issuer.foreign(APP).value if works else "mem~nothing"
+            world.store.consumers.write(PATH, document.fields.merged({"client_secret": secret}), document.version)
+
+    state.tape.after.append(edit)
+    report = state.visit()
+    assert report.outcome is RotationOutcome.PARKED and report.error is not None
+    assert report.error.code == ("edited" if works else "missing_role")
+    shown, there = world.main(), world.issuer.truth(APP)
+    assert shown is not None and [shown.secret("client_secret")] == [one.value for one in there], "what lives is shown"
+
+
+@pytest.mark.parametrize("procedure", SINGLE)
 def test_the_plan_has_no_grace_where_a_new_value_ends_the_old_one(procedure: Procedure) -> None:
     world, state = prepare(procedure, "asked_for")
     now = world.clock.now()

@@ -61,6 +61,20 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         tests=("tests/crash/test_registration_crashes.py",),
     ),
     mutant(
+        "a token without its role is none",
+        "a value that the issuer has is shown over one that it has not, whatever its token lacks",
+        "promotion.py",
+        ("    if ours not in TAKEN or (", "    if ours is not Answer.PROVED or ("),
+        tests=SLOTS_TESTS,
+    ),
+    mutant(
+        "a token without its role is thrown away",
+        "what somebody wrote stays when its issuer has it, whatever its token lacks",
+        "promotion.py",
+        (" or (theirs in TAKEN and ours is not Answer.PROVED):", ":"),
+        tests=SLOTS_TESTS,
+    ),
+    mutant(
         "no rehearsal",
         "the way to the staging area is tried before a value is made that is shown once",
         "single_slot.py",
