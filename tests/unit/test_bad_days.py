@@ -276,6 +276,12 @@ def test_an_endpoint_that_accepts_anything_proves_nothing(answer: Answer) -> Non
     assert len(world.issuer.mutations) == 1
 
 
+def test_where_persons_say_so_no_wrong_value_is_ever_asked() -> None:
+    world, state = in_use(negative_control=False)
+    world.prover.always = Answer.PROVED
+    assert state.visit().outcome is RotationOutcome.PROMOTED
+
+
 # --------------------------------------------------------------------------------------------------------- wrong token
 
 
@@ -360,6 +366,17 @@ def test_a_version_that_appears_after_the_quarantine_is_an_orphan_and_swept() ->
     assert len(state.events(EventName.ORPHAN_FOUND)) == 1
     assert len(world.live_ours()) == 2
     world.check(quiet=True)
+
+
+def test_an_orphan_is_swept_after_the_quarantine_of_its_policy_and_not_before() -> None:
+    world, state = in_use(quarantine=2 * HOUR)
+    orphan = world.issuer.create(APP, f"rotator/{state.kit().install}/{NAME}/{'0' * 32}/1", 90 * DAY).version
+    state.visit()
+    world.advance(HOUR)
+    state.visit()
+    assert orphan.key_id in world.live_ours()
+    world.advance(HOUR)
+    assert state.visit().swept == (orphan.key_id,)
 
 
 def test_a_lost_answer_to_the_retirement_is_looked_into_by_the_next_run() -> None:

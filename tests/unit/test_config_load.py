@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import fields, replace
 from datetime import time, timedelta
 from pathlib import Path
 
@@ -182,6 +183,32 @@ def test_defaults_are_laid_under_key_by_key_and_null_takes_one_away(tmp_path: Pa
     assert (expect.aud, expect.roles, expect.min_lifetime) == (("api://one",), ("A",), timedelta(minutes=1))
     assert two.policy.window is None
     assert config.named["two"].verify.expect.roles == ("B",)
+
+
+def test_every_setting_of_policy_and_verify_reaches_the_core(tmp_path: Path) -> None:
+    text = document(
+        credentials=credential(
+            "policy: {lifetime: 40d, rotate_before: 9d, grace: 2h, max_age: 20d, retire: manual, quarantine: 7s, "
+            "max_creations: 5, accept_gap: true, prepare: 3h, alert_before: [4d], "
+            "window: {days: mon, hours: '01:00-02:00'}}",
+            "verify: {scope: a/.default, proofs: 4, spacing: 2s, deadline: 6m, every: 11h, max_refused: 13, "
+            "negative_control: false, unsafe_plain_http: true, proxy: 'http://proxy.example:3128', expect: {aud: a}}",
+        )
+    )
+    config = loaded(tmp_path, text).config
+    (plain,) = loaded(tmp_path, document()).config.models
+    (item,) = config.models
+    proof = replace(item.proof, names_client=False)  # that one is not said but follows from `kind`
+    assert [one.name for one in fields(proof) if getattr(proof, one.name) == getattr(plain.proof, one.name)] == []
+    policies = (item.policy, plain.policy)
+    assert [one.name for one in fields(item.policy) if len({getattr(each, one.name) for each in policies}) == 1] == []
+    assert (item.policy.grace, item.policy.quarantine) == (timedelta(hours=2), timedelta(seconds=7))
+    assert (item.policy.max_age, item.policy.prepare) == (timedelta(days=20), timedelta(hours=3))
+    assert (item.policy.max_creations, item.policy.alert_before) == (5, (timedelta(days=4),))
+    assert (item.proof.spacing, item.proof.deadline) == (timedelta(seconds=2), timedelta(minutes=6))
+    assert (item.proof.every, item.proof.max_refused) == (timedelta(hours=11), 13)
+    asked = config.verification(config.credentials[0])
+    assert (asked.proxy, asked.unsafe_plain_http) == ("http://proxy.example:3128", True)
 
 
 @pytest.mark.parametrize("key", ["policy", "verify", "store"])

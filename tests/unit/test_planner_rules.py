@@ -10,6 +10,7 @@ import pytest
 
 from rotator.due import Action, Due, Hold
 from rotator.model import Credential, Origin, Phase, Reason, RetireMode, VersionState
+from rotator.outlook import wake_at
 from rotator.planner import (
     RULES,
     current_version,
@@ -414,6 +415,11 @@ def test_a_retry_written_by_a_clock_that_was_ten_minutes_ahead_holds_nothing_up(
     wrong = NOW + 10 * MINUTE
     assert retry_at(tracked(not_before=wrong + MINUTE, error=trouble(wrong)), NOW) is None
     assert retry_at(tracked(not_before=NOW + MINUTE, error=trouble(NOW + MINUTE)), NOW) == NOW + MINUTE
+
+
+def test_nobody_sleeps_through_the_moment_of_an_alert() -> None:
+    seen = tracked(version(expires_at=NOW + DAY + 20 * MINUTE), paused_at=NOW)
+    assert wake_at(credential(alert_before=(DAY,)), seen, NOW) == NOW + 20 * MINUTE
 
 
 def test_jitter_delays_what_comes_by_age_and_always_by_the_same() -> None:
