@@ -256,7 +256,7 @@ def remove_candidate(run: Run) -> str:
     if run.rotation.reason is Reason.ADOPTED:
         told = run.event(EventName.STATE_REBUILT, key_id=key_id, detail="it is not adopted, and left as it was")
         kit.ledger.record(told, replace(candidate, state=VersionState.LEFT, origin=Origin.FOREIGN))
-        return "the version in the store is left as it was"
+        return "what was to be adopted is left as it was"
     if key_in(kit, kit.store.consumers.read(kit.credential.path).fields) == key_id:
         raise Broken(
             f"Consumers of {kit.credential.name} read key {key_id}, which was to be removed.",
@@ -357,7 +357,8 @@ def lost_before_staged(kit: Kit) -> Refused:
     if not kit.credential.by_hand:
         return Refused(
             f"The adoption for {kit.credential.name} was stopped before anything was done.",
-            hint=f"Who asked for it asks once more: rotator adopt {kit.credential.name}",
+            hint="What somebody made at the issuer is taken by the next run. "
+            f"Who asked for an adoption asks once more: rotator adopt {kit.credential.name}",
             code="adoption_stopped",
         )
     return Refused(
