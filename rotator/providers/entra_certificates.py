@@ -170,7 +170,7 @@ class Certificates:
         if reply.status not in (200, 204):
             raise self._refusal(CREATE, reply)
         # The answer has no content, and whether our id was taken is not documented: what is listed is.
-        found = await self._seen(graph, tag)
+        found = await self._seen(graph, tag, pair.certificate)
         if found is None:
             raise OutcomeUnknown(
                 "Graph took a new certificate, and does not list it yet.",
@@ -219,15 +219,15 @@ class Certificates:
             return False
         return self._now(graph) - self._holder.since < SPREADING
 
-    async def _seen(self, graph: Graph, tag: str) -> tuple[Listed, Reply] | None:
-        """Return the certificate with this label as soon as it is listed; None when that takes too long."""
+    async def _seen(self, graph: Graph, tag: str, certificate: str) -> tuple[Listed, Reply] | None:
+        """Return this certificate, under its label, as soon as it is listed; None when that takes too long."""
         now, wait = asyncio.get_running_loop().time, _FIRST_LOOK.total_seconds()
         until = min(UNTIL.get() - _SPARE.total_seconds(), now() + _LOOK_AT_MOST.total_seconds())
         while True:
             try:
                 reply, items = await self._read(graph)
                 for version in self._versions(items).values():
-                    if version.tag == tag:
+                    if version.tag == tag and version.certificate in (None, certificate):
                         return version, reply
             except RotatorError:
                 pass  # it was written; all that is asked is what it is called

@@ -27,7 +27,7 @@ import pytest
 from rotator.errors import NoFreeSlot, OutcomeUnknown, Refused, RotatorError, Throttled, Transient
 from rotator.finding import Severity
 from rotator.model import Act, Procedure
-from rotator.ports import Provider, Retired
+from rotator.ports import Issued, Provider, Retired
 from rotator.secret import Secret
 
 __all__ = [
@@ -107,6 +107,11 @@ def foreign(bench: Bench) -> str:
     return next(key_id for key_id, tag in bench.truth().items() if tag in ("made in the portal", "made by hand"))
 
 
+def carried(issued: Issued) -> str:
+    """Return which field holds what must stay secret: a client secret, or the private key of a certificate."""
+    return next(name for name in ("client_secret", "private_key") if name in issued.values)
+
+
 def test_two_versions_may_live_at_once(bench: Bench) -> None:
     assert bench.provider.procedure is Procedure.OVERLAP
 
@@ -114,7 +119,7 @@ def test_two_versions_may_live_at_once(bench: Bench) -> None:
 def test_what_is_issued_works_carries_the_tag_and_leaves_the_others_alone(bench: Bench) -> None:
     before = bench.truth()
     issued = bench.provider.create(bench.application, TAG, DAYS)
-    value = issued.values.secret("client_secret")
+    value = issued.values.secret(carried(issued))
     assert value is not None and bench.accepts(issued.client_id, value)
     assert bench.truth() == {**before, issued.version.key_id: TAG}
     assert issued.version.tag == TAG
@@ -157,7 +162,7 @@ def test_a_list_changes_nothing(bench: Bench) -> None:
 def test_a_retired_version_is_gone_and_no_other(bench: Bench) -> None:
     before = bench.truth()
     issued = bench.provider.create(bench.application, TAG, DAYS)
-    value = issued.values.secret("client_secret")
+    value = issued.values.secret(carried(issued))
     assert bench.provider.retire(bench.application, issued.version.key_id) is Retired.DONE
     assert value is not None and not bench.accepts(issued.client_id, value)
     assert bench.truth() == before
@@ -286,7 +291,7 @@ def test_what_was_throttled_or_refused_was_not_done(
 
 def test_every_error_says_what_to_do_next_and_holds_no_value(bench: Bench) -> None:
     issued = bench.provider.create(bench.application, TAG, DAYS)
-    value = issued.values.reveal()["client_secret"]
+    value = issued.values.reveal()[carried(issued)]
     for fate in Fate:
         bench.fate(Act.CREATE, fate)
         with pytest.raises(RotatorError) as caught:

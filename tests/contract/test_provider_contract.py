@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from rotator.clock import ManualClock, SystemClock
 from rotator.model import Act
 from rotator.ports import Provider
+from rotator.providers.entra_keys import make_pair
+from rotator.sandbox.keys import WrittenKey, parsed
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Weather, throttle
 from rotator.sandbox.world import App
 from rotator.secret import Secret
+from rotator.testing import lives
 from rotator.testing.lives import *  # noqa: F403  the suites
 from rotator.testing.providers import *  # noqa: F403
 from rotator.testing.providers import Bench, Fate
@@ -101,6 +105,38 @@ class EntraSide:
         self.entra.settled_ghost()
 
 
+@dataclass
+class CertificateSide(EntraSide):
+    """The certificates of the same application; what consumers read signs nothing here, so each write is one of all."""
+
+    nobody: str = "certificate:7f3c0c52-0000-4000-8000-00000000dead"
+
+    def __post_init__(self) -> None:
+        self._keys, self._app = self.entra.sandbox.keys, self.application.removeprefix("certificate:")
+        now = self.entra.sandbox.directory.now()
+        pair = make_pair("theirs", "x/y/z", now - timedelta(days=1), now + timedelta(days=300))
+        self._keys.put(self._app, WrittenKey(None, pair.certificate, "made in the portal"))
+
+    def truth(self) -> dict[str, str | None]:
+        return {held.key_id: held.display_name for held in self._keys.live(self._app)}
+
+    def accepts(self, client_id: str, value: Secret) -> bool:
+        try:
+            public = load_pem_private_key(value.reveal().encode(), None).public_key()
+        except ValueError:
+            return False
+        return public in [parsed(held.der).public_key() for held in self._keys.live(self._app)]
+
+    def remove(self, key_id: str) -> None:
+        self._keys.remove(self._app, key_id)
+
+    def two_slots(self) -> None:
+        pytest.skip("Entra counts no certificates")
+
+    def fate(self, act: Act, fate: Fate) -> None:
+        self.entra.sandbox.fail_next(Route.UPDATE_APPLICATION, _FAULTS[fate], app_id=self._app)
+
+
 @pytest.fixture(scope="module")
 def entra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EntraBench]:
     weather = Weather.calm().but(ghost_delay=LATE)
@@ -124,7 +160,7 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield made
 
 
-@pytest.fixture(params=["memory", "entra", "described"])
+@pytest.fixture(params=["memory", "entra", "certificates", "described"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "memory":
         clock = ManualClock(SystemClock().now())
@@ -135,7 +171,9 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "described":
         made = new_client(request.getfixturevalue("vendor"))
         return DescribedSide(made.sandbox, made.client)
+    if request.param == "certificates" and request.function.__module__ == lives.__name__:
+        pytest.skip("the lives of certificates are in tests/crash/test_certificate_*.py")
     entra: EntraBench = request.getfixturevalue("entra")
     app_id = str(uuid.uuid4())
     entra.sandbox.directory.enrol(App(app_id, "an application of the contract"))
-    return EntraSide(entra, app_id)
+    return EntraSide(entra, app_id) if request.param == "entra" else CertificateSide(entra, f"certificate:{app_id}")
