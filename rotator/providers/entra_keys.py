@@ -99,7 +99,16 @@ def certified(key: rsa.RSAPrivateKey, pem: bytes, now: datetime) -> Pair:
     ours = of_key[0]
     if ours.not_valid_after_utc <= now:
         raise NotThisKey("is a certificate that has ended")
-    return _pair(key, [ours, *(one for one in found if one != ours)])
+    return _pair(key, _upwards(ours, found))
+
+
+def _upwards(ours: x509.Certificate, found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """Return each once, ours first and each after the one that it certifies, as TLS sends them; then what is left."""
+    left, chain = [one for one in dict.fromkeys(found) if one != ours], [ours]
+    while (above := next((one for one in left if one.subject == chain[-1].issuer), None)) is not None:
+        left.remove(above)
+        chain.append(above)
+    return chain + left
 
 
 def _named(name: str) -> x509.Name:

@@ -6,16 +6,29 @@ import base64
 import logging
 import traceback
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
 
 import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from rotator.provers.decoy import decoy
 from rotator.provers.request import ClientAuth
-from rotator.providers.entra_keys import PROOF_AUDIENCE, Pair, holder_of, listed_key, make_pair, tag_in
+from rotator.providers.entra_keys import (
+    PROOF_AUDIENCE,
+    Pair,
+    certified,
+    holder_of,
+    listed_key,
+    make_pair,
+    new_key,
+    tag_in,
+)
 from rotator.secret import Fields
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -121,3 +134,23 @@ def test_a_decoy_is_of_the_kind_that_the_endpoint_takes_and_always_another_one()
     first, second = (decoy(ClientAuth.PRIVATE_KEY_JWT, NOW) for _ in range(2))
     assert set(first) == {"certificate", "private_key"} and first != second and holder_of(first) is not None
     assert set(decoy(ClientAuth.CLIENT_SECRET_POST, NOW)) == {"client_secret"}
+
+
+def test_a_chain_is_kept_upwards_however_it_is_printed_and_whatever_key_signs_it() -> None:
+    key, signers, end = new_key(), [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)], NOW + timedelta(days=9)
+
+    def certificate(name: str, public: Any, issuer: str, signer: Any) -> x509.Certificate:
+        named = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, issuer)]
+        begun = x509.CertificateBuilder().subject_name(named[0]).issuer_name(named[1]).public_key(public)
+        dated = begun.serial_number(x509.random_serial_number()).not_valid_before(NOW).not_valid_after(end)
+        return dated.sign(signer, hashes.SHA256())
+
+    root = certificate("root", signers[0].public_key(), "root", signers[0])
+    middle = certificate("middle", signers[1].public_key(), "root", signers[0])
+    ours = certificate("ours", key.public_key(), "middle", signers[1])
+    for printed in permutations((ours, middle, root, root)):
+        text = b"".join(one.public_bytes(Encoding.PEM) for one in printed)
+        pair = certified(key, text, NOW)
+        held = pair.values.secret("certificate")
+        assert held is not None and x509.load_pem_x509_certificates(held.reveal().encode()) == [ours, middle, root]
+        assert parsed(pair) == ours and holder_of(pair.values) is not None
