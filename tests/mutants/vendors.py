@@ -6,6 +6,37 @@ from tests.mutants.mutant import BAD_DAYS, DESCRIBED, INTAKE, mutant
 
 VENDORS = (
     mutant(
+        "believe the end that was answered",
+        "of two ends that an issuer says the earlier one counts",
+        "ends.py",
+        ("    return replace(version, expires_at=ends) if early else version\n", "    return version\n"),
+        tests=("tests/unit/test_ends.py",),
+    ),
+    mutant(
+        "believe an end in two generations",
+        "an end ten years beyond what was asked is none",
+        "ends.py",
+        (
+            "    if version.expires_at is not None and not too_far(version, policy):",
+            "    if version.expires_at is not None:",
+        ),
+        tests=("tests/unit/test_ends.py",),
+    ),
+    mutant(
+        "take a certificate for as old as its authority says",
+        "a stale list never writes away what consumers have just got, whoever signed it",
+        "providers/entra_keys.py",
+        ("(timedelta(0) if by_us else _DATED_BACK)", "timedelta(0)"),
+        tests=("tests/integration/test_entra_signing.py",),
+    ),
+    mutant(
+        "make as many as are allowed in a run",
+        "what is made in vain ends the run after the third",
+        "candidate.py",
+        ("    if run.unanswered >= MADE_IN_VAIN and", "    if run.unanswered >= 1000 and"),
+        tests=(BAD_DAYS,),
+    ),
+    mutant(
         "take any certificate for the key",
         "a certificate counts only for the very key that was made",
         "providers/entra_keys.py",
