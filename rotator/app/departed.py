@@ -36,7 +36,7 @@ def kit_of_departed(house: House, state: CredentialState) -> Kit | None:
         policy=Policy(timedelta(days=90), timedelta(days=30), timedelta(days=1)),
         proof=ProofPlan(),
         by_hand="a person makes it" if isinstance(section, ManualProvider) else "",
-        procedure=state.procedure or (section.procedure if section is not None else Procedure.OVERLAP),
+        procedure=section.procedure if section is not None else state.procedure or Procedure.OVERLAP,
         labelled=section is None or section.labelled,
         longest_label=section.longest_label if isinstance(section, HttpProvider) else None,
     )

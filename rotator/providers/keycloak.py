@@ -60,6 +60,7 @@ class _Client:
     value: Secret | None
     rotated: Secret | None
     attributes: Mapping[str, str]
+    enabled: bool
     reply: Reply
 
     def time(self, name: str) -> int:
@@ -128,6 +129,8 @@ class KeycloakProvider(Asking):
         """
         with self._one_at_a_time(application):
             before = self._replaceable(application)
+            if not before.enabled:  # what is made could not be proved, and would be taken back
+                raise Refused(f"The client {application} is disabled.", hint=_ENABLE, code="client_disabled")
             if before.time(_CREATED) >= int(self._clock.now().timestamp()):
                 self._clock.wait(_ONE_SECOND)  # by which secrets are told apart
             reply = self._asked(_RENEW, self._places(before), _CREATE)
@@ -229,6 +232,7 @@ class KeycloakProvider(Asking):
             Secret(value) if isinstance(value, str) else None,
             Secret(rotated) if rotated else None,
             {name: text for name, text in attributes.items() if name != _ROTATED},
+            one.get("enabled") is not False,
             reply,
         )
 
@@ -329,6 +333,8 @@ class KeycloakProvider(Asking):
         except RotatorError as error:
             yield Finding(subject, "provider", Severity.FAIL, error.message, error.hint, error.exit_status)
             return
+        if not client.enabled:
+            yield Finding(subject, "provider", Severity.FAIL, f"the client {application} is disabled", _ENABLE, 1)
         two = self._keeps_two(client)
         words = "the one before lives on: the procedure is overlap" if two else "one slot, which can be read again: "
         yield Finding(subject, "procedure", Severity.OK, words if two else f"{words}the procedure is read-back")
@@ -347,6 +353,7 @@ class KeycloakProvider(Asking):
 _ONE_SECOND: Final = timedelta(seconds=1)
 _READ_NEXT: Final = "The next run reads what there is."
 _MADE: Final = "made-"
+_ENABLE: Final = "Enable it in the console: until then none of its secrets gets a token."
 _RIGHT: Final = "Grant rotator's client the role manage-clients of realm-management."
 
 

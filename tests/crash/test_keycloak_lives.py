@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rotator.errors import NoFreeSlot
+from rotator.finding import Severity
 from rotator.model import Origin, Procedure
 from rotator.ports import Retired
 from tests.fakes.keycloak_realm import KeycloakRealm, RealmProver, managing
@@ -182,6 +183,23 @@ def test_a_death_at_any_call_is_survived_when_a_person_makes_one_meanwhile() -> 
         tracked = bench.state.ledger.tracked(NAME)
         assert tracked is not None and tracked.rotation is None and tracked.state.parked is None, point
         assert bench.shown() == bench.realm.client["secret"], point
+
+
+def test_nothing_is_made_beside_the_secret_of_a_client_that_is_disabled() -> None:
+    bench = Bench()
+    bench.state.visit()
+    bench.world.advance(3 * DAY)
+    before, bench.realm.client["enabled"] = bench.realm.client["secret"], False
+    bench.state.ask()
+    report = bench.state.visit()
+    assert report.error is not None and report.error.code == "client_disabled" and "Enable" in report.error.hint
+    assert bench.realm.client["secret"] == before
+    found = managing(bench.realm, bench.world.clock).check("app-1", DAY, "app", "rotator/")
+    assert any(one.outcome is Severity.FAIL and "disabled" in one.message for one in found)
+    bench.realm.client["enabled"] = True
+    bench.state.ask()
+    bench.state.visit()
+    assert bench.works() and bench.shown() != before
 
 
 def test_an_answer_without_its_times_is_no_version_of_another_name() -> None:

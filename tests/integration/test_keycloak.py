@@ -11,6 +11,7 @@ import pytest
 
 from rotator.app.config import load
 from rotator.app.house import House, Use
+from rotator.app.keeping import Farewell, forget
 from rotator.app.rotating import Wish, rotate
 from rotator.clock import SystemClock
 from rotator.errors import Denied, NoFreeSlot, OutcomeUnknown, Refused, Transient
@@ -282,3 +283,18 @@ def test_where_the_realm_keeps_two_what_a_person_made_is_shown_and_an_emergency_
     assert found.exit_status == 0, found.troubles
     assert shown(path) not in (first, made) and realm.accepts("shop", shown(path))
     assert not realm.accepts("shop", first) and not realm.accepts("shop", made)
+
+
+def test_of_a_credential_that_left_the_configuration_nothing_is_ended_in_part(realm: Realm, tmp_path: Path) -> None:
+    realm.keep_two()
+    realm.allow("manager", "view-realm")
+    path = configured(realm, tmp_path)
+    before = realm.client("shop")["secret"]
+    rotated(path)
+    text = path.read_text()
+    path.write_text(text[: text.index("credentials:")] + "credentials: []\n")
+    with House(load(path), environ={}, argv=("rotator", "test")) as house, pytest.raises(Refused, match="single slot"):
+        forget(house, "shop", Farewell.RETIRE)
+    assert realm.accepts("shop", before)
+    with House(load(path), environ={}, argv=("rotator", "test")) as house:
+        assert forget(house, "shop", Farewell.LEAVE).changed == ("shop",)
