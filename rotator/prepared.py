@@ -7,10 +7,12 @@ is judged as at any other time, and another state on the same staging area leave
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
+from rotator.document import ours_in
 from rotator.event import EventName
 from rotator.kit import Kit
-from rotator.model import Phase, Rotation
+from rotator.model import Phase, Reason, Rotation
 from rotator.planner import postponed_until, prepared_until
 from rotator.ports import Tracked
 from rotator.run import Run
@@ -26,8 +28,7 @@ def waits(kit: Kit, tracked: Tracked | None, scene: Scene) -> bool:
     """
     now = kit.clock.now()
     if tracked is None or tracked.rotation is None:
-        asked, staging = tracked is not None and tracked.request is not None, scene.staging
-        elsewhere = staging.promote_at if staging is not None and staging.stage is Stage.STAGED else None
+        asked, elsewhere = tracked is not None and tracked.request is not None, _elsewhere(scene)
         return not asked and elsewhere is not None and now < elsewhere
     if prepared_until(tracked, now) is not None:
         return True
@@ -46,6 +47,22 @@ def waits(kit: Kit, tracked: Tracked | None, scene: Scene) -> bool:
 def is_prepared(rotation: Rotation | None) -> bool:
     """Say whether a rotation waits, or waited until now, with a version that is proved."""
     return rotation is not None and rotation.phase is Phase.PROVED and rotation.promote_at is not None
+
+
+def _elsewhere(scene: Scene) -> datetime | None:
+    """Return until when a version waits that another state has prepared, or one that is lost."""
+    staging = scene.staging
+    return staging.promote_at if staging is not None and staging.stage is Stage.STAGED else None
+
+
+def waited_elsewhere(kit: Kit, tracked: Tracked | None, scene: Scene) -> bool:
+    """Say whether another state has prepared it, and nobody has changed our fields since consumers were to read it."""
+    staging, rotation = scene.staging, tracked.rotation if tracked is not None else None
+    taken_over = rotation is None or rotation.reason is Reason.INTERRUPTED
+    if not taken_over or staging is None or _elsewhere(scene) is None:
+        return False
+    before, now = kit.store.consumers.read(kit.credential.path, staging.base_version).fields, scene.document.fields
+    return before is not None and now is not None and ours_in(kit, before) == ours_in(kit, now)
 
 
 def at_rest_until_now(run: Run, scene: Scene) -> None:

@@ -43,7 +43,7 @@ from rotator.model import (
 from rotator.outlook import DOES_NOT_PASS, heartbeat_at
 from rotator.planner import begins_at, must_ask, next_rotation, prepared_until, procedure_of, retirements
 from rotator.ports import Answer, Tracked, Verdict
-from rotator.prepared import at_rest_until_now, is_prepared, waits
+from rotator.prepared import at_rest_until_now, is_prepared, waited_elsewhere, waits
 from rotator.proving import control, prove_current, silence
 from rotator.recovery import resume
 from rotator.run import Run
@@ -138,7 +138,7 @@ class Visit:
         run = resume(self.kit, tracked, scene)
         if run is None:
             return scene
-        if ready:
+        if ready or waited_elsewhere(self.kit, tracked, scene):
             at_rest_until_now(run, scene)
         if run.waits and tracked is not None and tracked.request is not None:
             self._answer(run, tracked.request)

@@ -221,6 +221,13 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         tests=("tests/unit/test_prepared_ahead.py",),
     ),
     mutant(
+        "another state shows over a secret of somebody else",
+        "what was prepared elsewhere is shown over no secret that somebody has written since",
+        "prepared.py",
+        (" and ours_in(kit, before) == ours_in(kit, now)\n", "\n"),
+        tests=("tests/unit/test_prepared_ahead.py",),
+    ),
+    mutant(
         "a wrong clock shows what is prepared",
         "nothing starts because of time while the clocks disagree",
         "prepared.py",

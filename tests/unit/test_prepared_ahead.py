@@ -198,6 +198,47 @@ def test_what_others_wrote_into_the_document_while_it_waited_is_carried_over(lat
     world.check(quiet=True)
 
 
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("ours", [False, True])
+def test_another_state_carries_over_what_others_wrote_and_writes_over_no_secret(known: bool, ours: bool) -> None:
+    world, state = beginning()
+    prepared(world, state)
+    first, other = world.main_key(), world.state("state-b")
+    if known:
+        other.visit()
+    document = world.store.consumers.read(PATH)
+    assert document.fields is not None
+    change = {"client_secret": world.issuer.foreign(APP).value} if ours else {"note": "by the team"}
+    world.store.consumers.write(PATH, document.fields.merged(change), document.version)
+    world.advance(DAY)
+    report, main = other.visit(), world.main()
+    assert main is not None and report.outcome is (RotationOutcome.PARKED if ours else RotationOutcome.PROMOTED)
+    assert (world.main_key() == first) is ours and main.text("note") == (None if ours else "by the team")
+
+
+def test_another_state_that_dies_when_it_has_taken_over_carries_it_over_too() -> None:
+    for point in range(200):
+        world, state = beginning()
+        prepared(world, state)
+        first, other = world.main_key(), world.state("state-b")
+        document = world.store.consumers.read(PATH)
+        assert document.fields is not None
+        world.store.consumers.write(PATH, document.fields.merged({"note": "by the team"}), document.version)
+        world.advance(DAY)
+        other.tape.die_at = point
+        with suppress(Crash):
+            other.visit()
+        died, other.tape.die_at, other.tape.dead = other.tape.dead, None, False
+        for _ in range(3):
+            world.advance(5 * MINUTE)
+            other.visit()
+        main = world.main()
+        assert main is not None and world.main_key() != first and main.text("note") == "by the team", point
+        if not died:
+            break
+    assert 20 < point < 199
+
+
 def test_who_wrote_another_secret_meanwhile_is_asked_once() -> None:
     world, state = beginning()
     prepared(world, state)
