@@ -43,11 +43,15 @@ def is_staged(run: Run) -> bool:
 
 
 def put_there(run: Run, values: Fields, *changes: Change, phase: Phase = Phase.STAGED) -> None:
-    """Put a value where only rotator reads, and read it back. changes, phase: what that makes true."""
+    """Put a value where only rotator reads, and read it back. changes, phase: what that makes true.
+
+    What came with it, and is needed to remove it, exists nowhere else: then it is offered until the store is there.
+    """
     kit, rotation = run.kit, run.rotation
+    put = run.claim.publish if run.issued is None or run.issued.keepsake is None else run.claim.keep
     intent = kit.intent(Act.STAGE, rotation_id=rotation.id, key_id=rotation.key_id, attempt=rotation.attempt)
     event = run.event(EventName.VERSION_STAGED, key_id=rotation.key_id, store_path=kit.credential.name)
-    carry_out(kit, intent, event, lambda: run.claim.publish(**staged(run, values)), rotation)
+    carry_out(kit, intent, event, lambda: put(**staged(run, values)), rotation)
     see_it_there(run, values)
     done = replace(event, outcome=Outcome.SUCCEEDED, store_version=run.claim.version)
     kit.ledger.record(done, settled(intent), *changes, run.put(phase=phase))
@@ -70,7 +74,7 @@ def _keepsakes(run: Run) -> tuple[tuple[str, Fields], ...]:
 def keep_what_came(run: Run) -> None:
     """Keep what is needed to remove a version again of which nothing else is kept."""
     if run.issued is not None and run.issued.keepsake is not None:
-        run.claim.publish(keepsakes=_keepsakes(run))
+        run.claim.keep(keepsakes=_keepsakes(run))
 
 
 def see_it_there(run: Run, values: Fields) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from rotator.errors import Refused
+from rotator.errors import Refused, Transient
 from rotator.event import EventName
 from rotator.finding import Severity
 from rotator.model import Procedure, VersionState
+from rotator.ports import Snapshot
 from rotator.secret import Fields
 from rotator.staging import decode
 from tests.fakes.registrations import INITIAL, RegistrationProver, Registrations, registering
@@ -124,6 +125,32 @@ def test_a_death_at_any_request_ends_with_one_that_works(in_place: bool) -> None
         assert tracked is not None and tracked.rotation is None and tracked.state.parked is None, point
         assert len(bench.server.clients) <= 2, (point, "one at most, whose answer was lost")
         assert len(bench.kept()) == 1, point
+
+
+@pytest.mark.parametrize("expires", [0, 1])
+def test_a_store_that_is_down_right_after_a_registration_costs_no_client(expires: int) -> None:
+    bench = Bench()
+    bench.state.visit()
+    bench.world.advance(61 * DAY)
+    staging, there, failures = bench.world.store.staging, len(bench.server.clients), [0]
+    write = staging.write
+
+    def down_for_a_while(path: str, fields: Fields, expected: int) -> Snapshot:
+        if len(bench.server.clients) > there and failures[0] < 20:
+            failures[0] += 1
+            raise Transient("The store is down.", hint="Wait.")
+        return write(path, fields, expected)
+
+    staging.write = down_for_a_while  # type: ignore[method-assign]
+    if expires:  # too short, so it is removed again, by what came with it
+        bench.server.answers = {"client_secret_expires_at": int(bench.world.clock.now().timestamp()) + 60}
+    bench.state.visit()
+    assert failures[0] == 20
+    bench.server.answers = {}
+    for _ in range(3):
+        bench.world.advance(26 * HOUR)
+        bench.state.visit()
+    assert bench.works() and list(bench.server.clients) == [bench.client()]
 
 
 def test_a_server_that_gives_the_same_secret_and_another_token_costs_no_client() -> None:
