@@ -125,6 +125,7 @@ def test_a_crash_at_any_point_converges(name: str) -> None:
         assert world.works(world.main())
 
 
+@pytest.mark.timeout(600)  # half a minute alone; on a loaded machine its worker would seem to have crashed
 @pytest.mark.parametrize("name", ["first_version", "replaced_in_time", "retired", "refused_role"])
 def test_a_crash_at_any_point_and_another_in_the_recovery_converge(name: str) -> None:
     """Every point, and after it every third point of the run that recovers (I15)."""
