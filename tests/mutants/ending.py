@@ -88,13 +88,13 @@ ENDING = (
         "a failed retirement is never made good by removing the successor",
         "endings.py",
         (
-            "        remove(kit, version, reason)\n",
+            "            remove(kit, version, reason, evidence.get(version.key_id))\n",
             (
-                "        try:\n            remove(kit, version, reason)\n"
-                "        except RotatorError:\n"
-                "            new = key_in(kit, kit.store.consumers.read(kit.credential.path).fields)\n"
-                '            kit.provider.retire(kit.credential.application, new or "")\n'
-                "            raise\n"
+                "            try:\n                remove(kit, version, reason, evidence.get(version.key_id))\n"
+                "            except RotatorError:\n"
+                "                new = key_in(kit, kit.store.consumers.read(kit.credential.path).fields)\n"
+                '                kit.provider.retire(kit.credential.application, new or "")\n'
+                "                raise\n"
             ),
         ),
         tests=(BAD_DAYS,),
@@ -104,8 +104,8 @@ ENDING = (
         "the list of what ends lasts until it is gone",
         "staging.py",
         (
-            "values=None, keepsakes=kept, **changes)\n",
-            'values=None, keepsakes=kept, **{"retiring": (), **changes})\n',
+            "keepsakes=kept, promote_at=None, **changes)\n",
+            'keepsakes=kept, promote_at=None, **{"retiring": (), **changes})\n',
         ),
         tests=(RECOVERY,),
     ),

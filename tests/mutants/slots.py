@@ -126,7 +126,10 @@ SLOTS: Final[tuple[Mutant, ...]] = (
         "what somebody wrote is written over though it works",
         "with a single slot the value that works stays",
         "promotion.py",
-        ("    if theirs is Answer.PROVED:\n", "    if theirs is None:\n"),
+        (
+            "    if theirs is Answer.PROVED or (theirs in TAKEN and ours is not Answer.PROVED):\n",
+            "    if theirs is None:\n",
+        ),
         tests=SLOTS_TESTS,
     ),
     mutant(
