@@ -15,8 +15,8 @@ from typing import NamedTuple
 from rotator.errors import RotatorError
 from rotator.kit import Kit
 from rotator.model import Version
+from rotator.notes import GraceExtended
 from rotator.planner import current_version
-from rotator.ports import GraceExtended
 from rotator.timing import plus, spell_moment
 
 _LEAST_PAUSE = timedelta(minutes=5)

@@ -22,18 +22,8 @@ from rotator.document import client_in, key_in, ours_in
 from rotator.errors import Busy, Refused, RotatorError
 from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
-from rotator.model import (
-    Act,
-    Origin,
-    Policy,
-    Reason,
-    RetireMode,
-    Rotation,
-    RotationOutcome,
-    Step,
-    Version,
-    VersionState,
-)
+from rotator.model import Act, Origin, Policy, Reason, RetireMode, Rotation, RotationOutcome, Version, VersionState
+from rotator.notes import Step
 from rotator.planner import current_version
 from rotator.ports import Answer, Retired, Tracked
 from rotator.proving import prove_current, silence

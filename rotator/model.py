@@ -370,36 +370,3 @@ class Intent:
     attempt: int = 0
     expected: int | None = None
     outcome: Outcome | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a rotation's history. outcome: done, failed, or skipped; detail: a short sentence."""
-
-    rotation_id: str
-    step: str
-    outcome: str
-    at: datetime
-    attempt: int
-    detail: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A version that carries our tag and that nothing names, as it was first listed. times: how often since."""
-
-    credential: str
-    key_id: str
-    tag: str
-    first: Instant
-    times: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProofSeen:
-    """What the last proof of a credential's current version said. code None: it works, so its provider does."""
-
-    provider: str
-    credential: str
-    code: str | None

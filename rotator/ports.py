@@ -15,18 +15,8 @@ from typing import Protocol, runtime_checkable
 
 from rotator.event import Event
 from rotator.finding import Finding
-from rotator.model import (
-    Credential,
-    CredentialState,
-    Intent,
-    Procedure,
-    ProofSeen,
-    Request,
-    Rotation,
-    Sighting,
-    Step,
-    Version,
-)
+from rotator.model import Credential, CredentialState, Intent, Procedure, Request, Rotation, Version
+from rotator.notes import Note, Sighting
 from rotator.secret import Fields, Secret
 
 # ---------------------------------------------------------------------------------------------------------- issuers
@@ -289,19 +279,6 @@ class Decoying(Protocol):
 
 Change = Version | Rotation | Intent | Request | CredentialState
 """What `record` writes: each replaces the row of its key. (Version: credential and key id.)"""
-
-
-@dataclass(frozen=True, slots=True)
-class GraceExtended:
-    """A version that was replaced is looked at again then. Nothing is done to it, and its other facts stay."""
-
-    credential: str
-    key_id: str
-    retire_after: datetime
-
-
-Note = CredentialState | Step | Sighting | ProofSeen | GraceExtended
-"""Bookkeeping that changes nothing in the outside world and needs no audit record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,8 @@ from rotator.errors import Broken, Denied, RotatorError, Transient, Unproved, Wr
 from rotator.event import EventName, Outcome
 from rotator.finding import Severity
 from rotator.kit import Kit, carry_out, settled
-from rotator.model import (
-    Act,
-    Displacement,
-    Origin,
-    Phase,
-    Reason,
-    RotationOutcome,
-    Step,
-    Version,
-    VersionState,
-)
+from rotator.model import Act, Displacement, Origin, Phase, Reason, RotationOutcome, Version, VersionState
+from rotator.notes import Step
 from rotator.ports import Answer, Change, Snapshot
 from rotator.proving import Proof, prove_until
 from rotator.run import Run

@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from rotator.clock import Instant, elapsed
 from rotator.errors import Refused, Throttled, Transient, Unproved
 from rotator.kit import Kit
-from rotator.model import CredentialState, ProofPlan, ProofSeen
+from rotator.model import CredentialState, ProofPlan
+from rotator.notes import ProofSeen
 from rotator.ports import Answer, Decoying, Verdict
 from rotator.secret import Fields, Secret
 

@@ -17,17 +17,8 @@ from rotator.clock import Instant, elapsed
 from rotator.errors import Broken, OutcomeUnknown, RotatorError
 from rotator.event import Event, EventName, Outcome
 from rotator.kit import Interrupted, Kit, settled
-from rotator.model import (
-    Act,
-    Intent,
-    Phase,
-    Rotation,
-    RotationOutcome,
-    Step,
-    Trouble,
-    Version,
-    VersionState,
-)
+from rotator.model import Act, Intent, Phase, Rotation, RotationOutcome, Trouble, Version, VersionState
+from rotator.notes import Step
 from rotator.planner import current_version
 from rotator.ports import Change, Issued, Listing, Tracked
 from rotator.proving import Proof

@@ -13,7 +13,8 @@ from datetime import timedelta
 from rotator.clock import elapsed
 from rotator.event import EventName, Outcome
 from rotator.kit import Kit, carry_out, same_call, settled
-from rotator.model import Act, Reason, Sighting
+from rotator.model import Act, Reason
+from rotator.notes import Sighting
 from rotator.ports import Listed, Retired
 from rotator.staging import Claim
 from rotator.survey import Scene, read, strays

@@ -14,7 +14,8 @@ from rotator import model
 from rotator.due import Due
 from rotator.errors import RotatorError
 from rotator.finding import Finding
-from rotator.model import Policy, RetireMode, Rotation, Step, Version, VersionState
+from rotator.model import Policy, RetireMode, Rotation, Version, VersionState
+from rotator.notes import Step
 from rotator.outlook import Outlook
 from rotator.planner import current_version, end_of_grace
 from rotator.ports import Listed, Tracked

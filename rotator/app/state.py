@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from rotator.chain import Break
 from rotator.errors import Broken, Misconfigured
 from rotator.event import Event
-from rotator.model import Intent, Request, Rotation, Sighting, Step, Version
-from rotator.ports import Change, Head, Ledger, Note, Tracked, Waking
+from rotator.model import Intent, Request, Rotation, Version
+from rotator.notes import Note, Sighting, Step
+from rotator.ports import Change, Head, Ledger, Tracked, Waking
 
 if TYPE_CHECKING:
     from rotator.persistence.figures import Last

@@ -16,14 +16,14 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from rotator.chain import ZEROS, Value, record_of
 from rotator.clock import Clock
 from rotator.event import Event, EventName
-from rotator.model import ProofSeen
+from rotator.notes import GraceExtended, Note, ProofSeen
 from rotator.persistence import rows, schema, tables
 from rotator.persistence.database import PATIENCE, Access, Database
 from rotator.persistence.faults import damaged
 from rotator.persistence.sealing import Sealing
 from rotator.persistence.trail import ACCEPTED_AT_ONCE, Trail, Verified, Witness, naming
 from rotator.persistence.views import Views
-from rotator.ports import Change, GraceExtended, Head, Note, Waking
+from rotator.ports import Change, Head, Waking
 
 Listener = Callable[[Sequence[Mapping[str, Value]]], None]
 

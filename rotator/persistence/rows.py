@@ -23,17 +23,15 @@ from rotator.model import (
     Origin,
     Phase,
     Procedure,
-    ProofSeen,
     Reason,
     Request,
     Rotation,
     RotationOutcome,
-    Sighting,
-    Step,
     Trouble,
     Version,
     VersionState,
 )
+from rotator.notes import ProofSeen, Sighting, Step
 
 Row = Sequence[Any]
 Cells = dict[str, Any]

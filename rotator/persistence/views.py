@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
 
-from rotator.model import Intent, Request, Rotation, Sighting, Step, Version
+from rotator.model import Intent, Request, Rotation, Version
+from rotator.notes import Sighting, Step
 from rotator.outlook import LONGEST_SLEEP
 from rotator.persistence import rows
 from rotator.persistence.database import Asking

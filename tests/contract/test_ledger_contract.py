@@ -24,20 +24,18 @@ from rotator.model import (
     Intent,
     Origin,
     Phase,
-    ProofSeen,
     Reason,
     Request,
     Rotation,
     RotationOutcome,
-    Sighting,
-    Step,
     Trouble,
     Version,
     VersionState,
 )
+from rotator.notes import GraceExtended, ProofSeen, Sighting, Step
 from rotator.persistence import database
 from rotator.persistence.ledger import SqlLedger
-from rotator.ports import GraceExtended, Ledger
+from rotator.ports import Ledger
 from tests.fakes.memory_ledger import MemoryLedger
 
 NOW = datetime(2026, 11, 24, 14, 1, 7, 123456, tzinfo=UTC)

@@ -15,21 +15,11 @@ from rotator.chain import ZEROS, Value, record_of
 from rotator.clock import Clock
 from rotator.errors import StateUnusable
 from rotator.event import Event, Outcome
-from rotator.model import (
-    Act,
-    CredentialState,
-    Intent,
-    ProofSeen,
-    Request,
-    Rotation,
-    Sighting,
-    Step,
-    Version,
-    VersionState,
-)
+from rotator.model import Act, CredentialState, Intent, Request, Rotation, Version, VersionState
+from rotator.notes import GraceExtended, Note, ProofSeen, Sighting, Step
 from rotator.outlook import asleep
 from rotator.planner import current_version
-from rotator.ports import Change, GraceExtended, Head, Note, Tracked, Waking
+from rotator.ports import Change, Head, Tracked, Waking
 
 _GONE = (VersionState.RETIRED, VersionState.ABANDONED, VersionState.LEFT)
 _ENDED = (VersionState.RETIRED, VersionState.ABANDONED)

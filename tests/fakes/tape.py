@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from rotator.event import Event
 from rotator.finding import Finding
-from rotator.model import Intent, Procedure, Rotation, Sighting
+from rotator.model import Intent, Procedure, Rotation
+from rotator.notes import Note, Sighting
 from rotator.ports import (
     Change,
     Documents,
@@ -18,7 +19,6 @@ from rotator.ports import (
     Keeping,
     Ledger,
     Listing,
-    Note,
     Prover,
     Provider,
     Retired,

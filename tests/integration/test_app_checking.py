@@ -13,7 +13,7 @@ from rotator.app.rotating import Wish, rotate
 from rotator.app.watching import status
 from rotator.errors import Denied, Misconfigured, Transient
 from rotator.finding import Finding, Severity
-from rotator.model import ProofSeen
+from rotator.notes import ProofSeen
 from rotator.ports import Answer
 from rotator.secret import Fields
 from tests.fakes.app_bench import Bench

@@ -25,10 +25,10 @@ from rotator.model import (
     Reason,
     Request,
     Rotation,
-    Step,
     Version,
     VersionState,
 )
+from rotator.notes import Step
 from rotator.persistence import database as opening
 from rotator.persistence import trail
 from rotator.persistence.ledger import SqlLedger

@@ -16,7 +16,8 @@ from rotator.app.rotating import Wish, rotate
 from rotator.app.serving import FILE_VARIABLE, metrics_file, write_metrics_file
 from rotator.clock import Instant
 from rotator.errors import Misconfigured, StateUnusable, Transient
-from rotator.model import Act, ProofSeen, Sighting, Trouble
+from rotator.model import Act, Trouble
+from rotator.notes import ProofSeen, Sighting
 from rotator.persistence import figures
 from rotator.persistence.ledger import SqlLedger
 from rotator.persistence.reading import Reader

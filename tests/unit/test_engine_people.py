@@ -11,7 +11,8 @@ import pytest
 from rotator.by_hand import Leaving, Proof, forget, prove_now, retire_now
 from rotator.errors import ClockWrong, OutcomeUnknown
 from rotator.event import EventName
-from rotator.model import Act, ProofSeen, RetireMode, RotationOutcome, Trouble, VersionState
+from rotator.model import Act, RetireMode, RotationOutcome, Trouble, VersionState
+from rotator.notes import ProofSeen
 from rotator.outlook import heartbeat_at
 from rotator.ports import Answer
 from rotator.testing.providers import Fate
