@@ -42,7 +42,6 @@ from rotator.candidate import (
     note_staged,
     put_there,
     remove_candidate,
-    settle_creation,
     too_many,
     too_short,
     validity,
@@ -72,6 +71,7 @@ from rotator.single_slot import find_out, regenerate, settle
 from rotator.staging import Claim, Stage, last_seq
 from rotator.survey import Scene
 from rotator.timing import spell
+from rotator.unclear import settle_creation
 
 PROMOTION_TRIES: Final = 5
 SETTLING_PAUSE: Final = timedelta(seconds=2)

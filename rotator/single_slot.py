@@ -29,7 +29,6 @@ from rotator.candidate import (
     staged,
     too_many,
     too_short,
-    unanswered,
     validity,
 )
 from rotator.clock import elapsed
@@ -52,6 +51,7 @@ from rotator.proving import prove_until
 from rotator.run import Run
 from rotator.secret import Fields, Secret
 from rotator.timing import FAR_PAST, spell
+from rotator.unclear import unanswered
 
 UNREADABLE: Final = "unreadable"
 """What an issuer's error is called when it has no value, or none that could be used."""

@@ -33,7 +33,7 @@ MAKING = (
     mutant(
         "no quarantine",
         "absence is believed only after the quarantine of the request",
-        "candidate.py",
+        "unclear.py",
         ("max(quarantine - since, min(LISTS_APART, quarantine))", "timedelta(0)"),
         tests=(BAD_DAYS,),
     ),

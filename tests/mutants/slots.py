@@ -56,7 +56,7 @@ SLOTS: Final[tuple[Mutant, ...]] = (
     mutant(
         "a client that was lost is none",
         "a registration whose answer was lost counts as made",
-        "candidate.py",
+        "unclear.py",
         ("if kit.keeping is None else Outcome.SUCCEEDED", "if kit.keeping is None else Outcome.REFUSED"),
         tests=("tests/crash/test_registration_crashes.py",),
     ),

@@ -32,7 +32,7 @@ VENDORS = (
     mutant(
         "make as many as are allowed in a run",
         "what is made in vain ends the run after the third",
-        "candidate.py",
+        "unclear.py",
         ("    if run.unanswered >= MADE_IN_VAIN and", "    if run.unanswered >= 1000 and"),
         tests=(BAD_DAYS,),
     ),
