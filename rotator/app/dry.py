@@ -7,12 +7,13 @@ from enum import Enum
 
 from rotator.app.house import House
 from rotator.due import Due
-from rotator.model import Credential, Origin, Reason, RetireMode, RotationOutcome, Version, VersionState
-from rotator.planner import current_version, next_rotation, retirements, why_idle
+from rotator.model import Credential, Origin, Procedure, Reason, RetireMode, RotationOutcome, Version, VersionState
+from rotator.planner import current_version, must_ask, next_rotation, procedure_of, retirements, why_idle
 from rotator.ports import Tracked
 from rotator.timing import spell
 
 _OWN = (Origin.OURS, Origin.ADOPTED)
+_ONCE = "the issuer shows a new secret once, and ends the one in use by making it"
 
 
 class Asked(Enum):
@@ -58,21 +59,59 @@ def dry_run(house: House, credential: Credential, tracked: Tracked | None, asked
 def _rotation(
     house: House, credential: Credential, tracked: Tracked | None, said: list[str], reason: Reason
 ) -> Rehearsal:
-    plan = credential.proof
+    procedure = procedure_of(credential, tracked)
     current = current_version(tracked) if tracked is not None else None
+    if must_ask(credential, tracked, Reason.REQUESTED if reason is Reason.EMERGENCY else reason):
+        outcome, no = (RotationOutcome.PLANNED, "no rotation") if said else (RotationOutcome.SKIPPED, "nothing")
+        said.append(f"{no}, unless `accept_gap: true` stands in the policy of {credential.name}: {_ONCE}")
+        return Rehearsal(outcome, None, (), tuple(said))
     if reason is Reason.EMERGENCY and tracked is not None:
         in_grace = (one for one in tracked.versions if one.state is VersionState.PREVIOUS and one.origin in _OWN)
         said.extend(f"retire key {one.key_id}, which is in its grace" for one in in_grace)
     if current is not None:
         said.append(f"prove that the current {credential.noun} works")
-    application, lifetime = credential.application.removeprefix("certificate:"), spell(credential.policy.lifetime)
-    said.append(f"create a {credential.noun} for {application}, valid for {lifetime}")
-    said.append(f"stage it, prove it {plan.proofs} times within {spell(plan.deadline)}")
-    said.append(f"promote it to {house.place(credential)}")
-    if current is not None:
+    said += (
+        _side_by_side(house, credential) if procedure is Procedure.OVERLAP else _in_place(house, credential, procedure)
+    )
+    if current is not None and not procedure.single_slot:
         said.append(_farewell(credential, current, reason))
     old = (current.key_id,) if current is not None and current.key_id else ()
     return Rehearsal(RotationOutcome.PLANNED, reason.value, old, tuple(said))
+
+
+def _side_by_side(house: House, credential: Credential) -> list[str]:
+    application, lifetime = credential.application.removeprefix("certificate:"), spell(credential.policy.lifetime)
+    ahead = credential.policy.prepare
+    promoted = f"promote it to {house.place(credential)}"
+    return [
+        f"create a {credential.noun} for {application}, valid for {lifetime}",
+        f"stage it, prove it {_times(credential)}",
+        promoted if ahead is None else f"{promoted}, at once: policy.prepare is for rotations that come due",
+    ]
+
+
+def _in_place(house: House, credential: Credential, procedure: Procedure) -> list[str]:
+    """Return the steps where the new secret ends the one before, in their order."""
+    place = house.place(credential)
+    begins = {
+        Procedure.CHOSEN: [f"choose a secret and stage it, then set it for {credential.application}"],
+        Procedure.READ_BACK: [f"have the issuer make a new secret for {credential.application}, and stage it"],
+        Procedure.BLIND: [
+            "rehearse: write a value to the staging area and read it back",
+            f"have the issuer make a new secret for {credential.application}, which is shown once, and stage it",
+        ],
+    }[procedure]
+    begins[-1] += "; the one in use ends with it"
+    return [
+        *begins,
+        f"promote it to {place} after one quick proof, whatever that says: until then what consumers read is dead",
+        f"prove it {_times(credential)}",
+    ]
+
+
+def _times(credential: Credential) -> str:
+    plan = credential.proof
+    return f"{plan.proofs} times within {spell(plan.deadline)}"
 
 
 def _farewell(credential: Credential, current: Version, reason: Reason) -> str:
@@ -83,6 +122,8 @@ def _farewell(credential: Credential, current: Version, reason: Reason) -> str:
         return f"retire key {key} at once, without grace"
     if policy.retire is RetireMode.AFTER_GRACE:
         return f"retire key {key} after a grace of {spell(policy.grace)}"
+    if policy.retire is RetireMode.WHEN_UNUSED:
+        return f"retire key {key} after a grace of {spell(policy.grace)}, as soon as nobody uses it"
     if policy.retire is RetireMode.MANUAL:
         return f"leave key {key} until a person retires it: rotator retire {credential.name} --key-id {key}"
     return f"leave key {key} until it expires"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rotator.app.dry import Asked, Rehearsal, dry_run
-from rotator.model import Origin, RetireMode, RotationOutcome
+from rotator.model import Origin, Procedure, RetireMode, RotationOutcome
 from rotator.ports import Tracked
 from tests.fakes import plans
 from tests.fakes.app_bench import Bench
@@ -49,10 +50,55 @@ def test_an_emergency_names_everything_that_ends_at_once(bench: Bench) -> None:
     [
         (RetireMode.MANUAL, f"leave key k1 until a person retires it: rotator retire {plans.NAME} --key-id k1"),
         (RetireMode.LET_EXPIRE, "leave key k1 until it expires"),
+        (RetireMode.WHEN_UNUSED, "retire key k1 after a grace of 24 h, as soon as nobody uses it"),
     ],
 )
 def test_what_ends_the_old_one_is_what_the_policy_says(bench: Bench, retire: RetireMode, sentence: str) -> None:
     assert rehearsed(bench, plans.tracked(plans.version()), Asked.NOW, retire=retire).sentences[-1] == sentence
+
+
+END = "; the one in use ends with it"
+SHOWN = "promote it to kv/p/x after one quick proof, whatever that says: until then what consumers read is dead"
+
+
+@pytest.mark.parametrize(
+    ("procedure", "begins"),
+    [
+        (Procedure.CHOSEN, [f"choose a secret and stage it, then set it for app{END}"]),
+        (Procedure.READ_BACK, [f"have the issuer make a new secret for app, and stage it{END}"]),
+        (
+            Procedure.BLIND,
+            [
+                "rehearse: write a value to the staging area and read it back",
+                f"have the issuer make a new secret for app, which is shown once, and stage it{END}",
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("said_by", ["configuration", "issuer"])
+@pytest.mark.parametrize("asked", [Asked.NOW, Asked.EMERGENCY])
+def test_with_a_single_slot_it_is_said_when_consumers_have_none(
+    bench: Bench, procedure: Procedure, begins: list[str], said_by: str, asked: Asked
+) -> None:
+    tracked = plans.tracked(plans.version())
+    ours = replace(plans.credential(accept_gap=procedure is Procedure.BLIND), procedure=procedure)
+    if said_by == "issuer":
+        tracked = replace(tracked, state=replace(tracked.state, procedure=procedure))
+        ours = replace(ours, procedure=Procedure.OVERLAP)
+    bench.clock.jump(plans.NOW - bench.clock.now())
+    with bench.house() as house:
+        found = dry_run(house, ours, tracked, asked)
+    proved = ["prove that the current secret works"]
+    assert list(found.sentences) == [*proved, *begins, SHOWN, "prove it 3 times within 15 min"]
+
+
+def test_what_would_be_refused_is_not_said_to_be_done(bench: Bench) -> None:
+    ours = replace(plans.credential(), procedure=Procedure.BLIND)
+    bench.clock.jump(plans.NOW - bench.clock.now())
+    with bench.house() as house:
+        found = dry_run(house, ours, plans.tracked(plans.version()), Asked.NOW)
+    assert (found.outcome, found.old_key_ids) == (RotationOutcome.SKIPPED, ())
+    assert len(found.sentences) == 1 and "accept_gap: true" in found.sentences[0]
 
 
 @pytest.mark.parametrize("asked", [Asked.NOW, Asked.EMERGENCY])
