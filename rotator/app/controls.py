@@ -230,7 +230,8 @@ def _made_by_issuer(facts: Facts) -> Answer:
     made = sum((one["event"], one["outcome"]) == ("version.created", "succeeded") for one in facts.records)
     taken = sum(one["event"] == "intake.received" for one in facts.records)
     if taken or not made:
-        return Answer(Verdict.GAP, f"Persons handed in {taken} values." if taken else "No value has been made yet.")
+        none = f"The newest {len(facts.records)} records tell of no value that was made."
+        return Answer(Verdict.GAP, f"Persons handed in {taken} values." if taken else none)
     return Answer(
         Verdict.SHOWN, f"Issuers made all {made} values that the newest {len(facts.records)} records tell of."
     )

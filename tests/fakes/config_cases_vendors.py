@@ -46,6 +46,18 @@ LET_IT_BE = "It is looked for as it is: let it be all of a text, of a header, or
 METHODS = "Methods: GET, POST, PUT, PATCH, DELETE. The path begins with / and stands below `base_url`."
 
 VENDORS: dict[str, tuple[str, list[str]]] = {
+    "a vendor: seconds in a list": (
+        vendor(listed=LIST.replace("expires_at: /expires_at", "expires_at: /expires_at, expires_format: §seconds")),
+        [
+            f"{AT}.operations.list.expires_format: seconds mean nothing in a list\n  Seconds count from the answer to a creation; a list says moments: rfc3339 or epoch, or none."
+        ],
+    ),
+    "a vendor: a time-out that outlasts a claim": (
+        vendor(more="    timeout: §61s\n"),
+        [
+            f"{AT}.timeout: must be 60s at most\n  A rotation stands still meanwhile, and after two minutes another takes over."
+        ],
+    ),
     "a vendor: labels that are too short to tell ours apart": (
         vendor(listed=LIST.replace("tag: /label,", "tag: /label, tag_length: §31,")),
         [

@@ -18,8 +18,8 @@ from rotator.app.config.parts import (
     OR_NONE_OF_THEM,
     FilePath,
     First,
+    MomentLong,
     Parsed,
-    PositiveDuration,
     ProxyUrl,
     SecretRef,
     Section,
@@ -343,7 +343,7 @@ class HttpProvider(Section):
     """What answers mean; the first that fits."""
     rate: Rate | None = None
     """How fast the vendor may be asked."""
-    timeout: PositiveDuration = values.parse_duration("10s")
+    timeout: MomentLong = values.parse_duration("10s")
     """For one request, whole."""
 
     @property

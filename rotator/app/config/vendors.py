@@ -118,6 +118,9 @@ def _operation(known: Known, path: KeyPath, name: str, operation: Request) -> It
     if operation.expires_format is TimeFormat.NONE and operation.expires_at is not None:
         hint = "Leave one of the two out: `none` says that no time in this answer is read."
         yield Pending(known.main, (*path, "expires_at"), "is given, and `expires_format` is none", hint)
+    if isinstance(operation, ListOperation) and operation.expires_format is TimeFormat.SECONDS:
+        hint = "Seconds count from the answer to a creation; a list says moments: rfc3339 or epoch, or none."
+        yield Pending(known.main, (*path, "expires_format"), "seconds mean nothing in a list", hint)
 
 
 def _rules(known: Known, name: str, provider: HttpProvider) -> Iterator[Pending]:
