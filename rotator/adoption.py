@@ -31,8 +31,8 @@ def adopt(kit: Kit, tracked: Tracked, key_id: str | None, issued_at: datetime | 
 
     tracked: what the ledger knows, with nothing unfinished. issued_at: when it was made, where neither the issuer nor
     the document says. Raises Refused when there is nothing to adopt, when it is ours already or does not get a token,
-    when nobody can tell which one it is (code `which_key`), or since when it is valid (`which_window`). Stopped
-    anywhere: the next run goes on, or leaves everything as it was.
+    when nobody can tell which one it is (code `which_key`), or since when it is valid (`which_window`, or
+    `wrong_window` for a moment that cannot be). Stopped anywhere: the next run goes on, or leaves everything as it was.
     """
     scene = read(kit)
     fields = scene.document.fields
@@ -183,7 +183,7 @@ def _with_window(kit: Kit, ours: Fields, listed: Listed, issued_at: datetime | N
         raise Refused(
             f"The version of {name} is said to be {wrong}, and yet it works now.",
             hint="Correct the moment that was given, or the one in the document.",
-            code="which_window",
+            code="wrong_window",
         )
     return replace(listed, created_at=made, expires_at=ends)
 

@@ -35,7 +35,7 @@ def adopt(house: House, name: str, key_id: str | None, issued_at: datetime | Non
     try:
         rotation = take_over(kit, settled(kit), key_id, issued_at)
     except Refused as refused:
-        if refused.code in ("which_key", UNKNOWN_WINDOW):
+        if refused.code in ("which_key", "wrong_window", UNKNOWN_WINDOW):
             raise UsageFault(refused.message, hint=refused.hint, code=refused.code) from None
         raise
     heads.publish(house.ledger(), {credential.store: kit.store.staging}, house.clock)

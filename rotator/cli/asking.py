@@ -56,7 +56,7 @@ def typed(what: str, text: str) -> datetime:
     try:
         return typed_moment(text, SystemClock().now())
     except ValueError as error:
-        raise UsageFault(f"{what}: {error}.", hint=f"{MOMENTS.capitalize()}.") from None
+        raise UsageFault(f"{what}: {error}.", hint=f"{MOMENTS[0].upper()}{MOMENTS[1:]}.") from None
 
 
 def _folded(talk: Talk, question: str, behind: str) -> list[str]:

@@ -189,8 +189,9 @@ def test_the_document_says_since_when_it_is_valid_and_what_cannot_be_is_refused(
     with pytest.raises(Refused, match="Neither"):
         adopted(state)
     _, state = undated(expires_at=said)
-    with pytest.raises(Refused, match="is said to be ended at"):
+    with pytest.raises(Refused, match="is said to be ended at") as refused:
         adopted(state)
+    assert refused.value.code == "wrong_window", "nobody is asked for what would not count"
     _, state = undated(expires_at=(start + 9 * DAY).isoformat())
     adopted(state)
     assert current(state).expires_at == start + 9 * DAY

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from rotator.app.usage import UsageFault
+from rotator.cli.asking import typed
 from rotator.cli.times import When, exactly, moment_of, took, typed_moment
 
 NOW = datetime(2026, 11, 24, 13, 1, 7, tzinfo=UTC)
@@ -86,3 +88,9 @@ def test_a_typed_moment_that_is_none_says_what_is_allowed() -> None:
 
 def test_durations_keep_a_tenth_only_while_they_are_short() -> None:
     assert [took(timedelta(seconds=one)) for one in (0.84, 41, 300)] == ["0.8 s", "41 s", "5 min"]
+
+
+def test_who_typed_no_moment_reads_an_example_that_can_be_typed() -> None:
+    with pytest.raises(UsageFault) as caught:
+        typed("The moment", "garbage")
+    assert caught.value.hint == "Such as 2026-11-24T14:00:00Z, or 2h for two hours ago."
