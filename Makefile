@@ -2,14 +2,14 @@
 # Another Python: make PYTHON=python3.13 install
 
 PYTHON ?= python3
-WORKERS ?= 3
+WORKERS ?= 4
 MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links
-# Many tests wait more than they compute, so there is one worker more than the usual two cores. Without the option xdist
+# Many tests wait more than they compute, so there are more workers than the usual two cores. Without the option xdist
 # would begin with the files of many quick tests, and end with one worker waiting for the other's slow ones.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
