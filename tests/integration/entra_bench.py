@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rotator.clock import Clock, SystemClock
+from rotator.expect import CredentialKind
+from rotator.ports import Answer
+from rotator.provers.client_credentials import ClientCredentialsProver
+from rotator.provers.request import ClientAuth, ProofRequest, for_entra
 from rotator.providers.entra import EntraProvider
 from rotator.providers.entra_settings import CertificateAuth, ClientSecretAuth, EntraAuth, EntraSettings
 from rotator.sandbox.records import HeldSecret
 from rotator.sandbox.server import Sandbox
 from rotator.sandbox.weather import Route, Weather
 from rotator.sandbox.world import KONTROLLE_PROD, ROTATOR, World, demo_world
-from rotator.secret import Secret
+from rotator.secret import Fields, Secret
 
 APP = KONTROLLE_PROD
 TAG = "rotator/i-1/kontrolle-plus-prod/r-1/1"
@@ -83,3 +87,15 @@ def entra_bench(folder: Path, weather: Weather | None = None, world: World | Non
             yield bench
         finally:
             bench.provider.close()
+
+
+def proved(bench: EntraBench, values: Fields) -> Answer:
+    """Return what a token request with a certificate comes to."""
+    request = ProofRequest(
+        token_url=bench.sandbox.token_url,
+        client_auth=ClientAuth.PRIVATE_KEY_JWT,
+        scope="api://kontrolle-provider/.default",
+        ca_file=bench.sandbox.ca_file,
+        expectations=for_entra(None, bench.sandbox.tenant, CredentialKind.CERTIFICATE),
+    )
+    return ClientCredentialsProver(request, SystemClock()).prove(APP, values, SystemClock().now()).answer

@@ -15,19 +15,16 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from rotator.clock import SystemClock
 from rotator.errors import Busy, Denied, Misconfigured, OutcomeUnknown, Refused, RotatorError, Throttled, Transient
-from rotator.expect import CredentialKind
 from rotator.finding import Finding, Severity
 from rotator.ports import Answer as Proved
 from rotator.ports import Issued, Retired
-from rotator.provers.client_credentials import ClientCredentialsProver
-from rotator.provers.request import ClientAuth, ProofRequest, for_entra
 from rotator.providers.entra_keys import make_pair
 from rotator.sandbox.keys import WrittenKey
 from rotator.sandbox.records import HeldKey
 from rotator.sandbox.weather import Answer, Effect, Fault, Route, Weather, throttle
 from rotator.sandbox.world import GRAPH_URI, ROTATOR, Federated, SecretPolicy
 from rotator.secret import Fields
-from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, entra_bench
+from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, entra_bench, proved
 
 NAMED = f"certificate:{APP}"
 WRITES = (Route.ADD_KEY, Route.REMOVE_KEY, Route.UPDATE_APPLICATION)
@@ -65,17 +62,6 @@ def first(bench: EntraBench, tag: str = TAG) -> Issued:
 def seen(bench: EntraBench) -> list[str]:
     """Return the writes that arrived, in order."""
     return [one.route for one in bench.sandbox.directory.requests(APP) if one.route in WRITES]
-
-
-def proved(bench: EntraBench, values: Fields) -> Proved:
-    request = ProofRequest(
-        token_url=bench.sandbox.token_url,
-        client_auth=ClientAuth.PRIVATE_KEY_JWT,
-        scope="api://kontrolle-provider/.default",
-        ca_file=bench.sandbox.ca_file,
-        expectations=for_entra(None, bench.sandbox.tenant, CredentialKind.CERTIFICATE),
-    )
-    return ClientCredentialsProver(request, SystemClock()).prove(APP, values, SystemClock().now()).answer
 
 
 # ----------------------------------------------------------------------------------------------------- adding one

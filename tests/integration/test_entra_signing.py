@@ -21,19 +21,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rotator.clock import SystemClock
 from rotator.errors import Misconfigured, Refused, RotatorError, Transient
-from rotator.expect import CredentialKind
 from rotator.finding import Severity
 from rotator.ports import Answer, Issued
-from rotator.provers.client_credentials import ClientCredentialsProver
-from rotator.provers.request import ClientAuth, ProofRequest, for_entra
 from rotator.providers.entra import EntraProvider
 from rotator.providers.entra_keys import make_pair
 from rotator.providers.entra_settings import Signing
 from rotator.sandbox.keys import WrittenKey
 from rotator.sandbox.weather import Route, Weather
-from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, entra_bench
+from tests.integration.entra_bench import APP, DAYS, TAG, EntraBench, entra_bench, proved
 
 NAMED = f"certificate:{APP}"
 PATIENCE = timedelta(seconds=20)
@@ -114,17 +110,6 @@ def made_by(bench: EntraBench, signing: Signing, tag: str = TAG, held: Issued | 
         provider.close()
 
 
-def proved(bench: EntraBench, issued: Issued) -> Answer:
-    request = ProofRequest(
-        token_url=bench.sandbox.token_url,
-        client_auth=ClientAuth.PRIVATE_KEY_JWT,
-        scope="api://kontrolle-provider/.default",
-        ca_file=bench.sandbox.ca_file,
-        expectations=for_entra(None, bench.sandbox.tenant, CredentialKind.CERTIFICATE),
-    )
-    return ClientCredentialsProver(request, SystemClock()).prove(APP, issued.values, SystemClock().now()).answer
-
-
 def test_the_authority_signs_what_was_made_here_and_consumers_get_the_chain(
     bench: EntraBench, authority: Authority
 ) -> None:
@@ -141,7 +126,7 @@ def test_the_authority_signs_what_was_made_here_and_consumers_get_the_chain(
     (held,) = bench.sandbox.keys.live(APP)
     assert base64.b64decode(held.der) == ours.public_bytes(Encoding.DER), "Entra is given ours alone"
     assert issued.version.expires_at == ours.not_valid_after_utc
-    assert proved(bench, issued) is Answer.PROVED
+    assert proved(bench, issued.values) is Answer.PROVED
     seen = (authority.folder / "seen").read_text()
     assert seen.split() == ["LANG", "PATH", "ROTATOR_LIFETIME_SECONDS", "--profile", "client"], "and nothing of ours"
 
@@ -153,7 +138,7 @@ def test_the_label_is_found_again_whether_the_authority_keeps_it_or_not(
     signing = authority.program(label=label)
     first = made_by(bench, signing)
     second = made_by(bench, signing, f"{TAG}2", first)
-    assert proved(bench, second) is Answer.PROVED
+    assert proved(bench, second.values) is Answer.PROVED
     writes = (Route.ADD_KEY, Route.UPDATE_APPLICATION)
     seen = [one.route for one in bench.sandbox.directory.requests(APP) if one.route in writes]
     assert seen == ["update_application", "add_key" if label else "update_application"]
@@ -163,7 +148,7 @@ def test_the_label_is_found_again_whether_the_authority_keeps_it_or_not(
 def test_ours_is_found_wherever_it_stands_among_what_is_printed(bench: EntraBench, authority: Authority) -> None:
     issued = made_by(bench, authority.program(order="(ca, builder.sign(key, hashes.SHA256()))"))
     assert chain(issued)[1] == authority.certificate
-    assert proved(bench, issued) is Answer.PROVED
+    assert proved(bench, issued.values) is Answer.PROVED
 
 
 BAD = {
